@@ -111,21 +111,6 @@ def test_new_text_is_taken_over_without_running(notebook, tmp_path):
     assert any(cell.get("outputs") for cell in executed.cells)
 
 
-def test_changed_code_gives_another_run(notebook):
-    values = runs.check(notebook, {})
-    before = runs.key(notebook, values)
-    source = nbformat.read(notebook, as_version=4)
-    source.cells[-1].source += "\n1"
-    nbformat.write(source, notebook)
-    assert runs.key(notebook, values) != before
-
-
-def test_key_follows_imports_through_the_package():
-    files = {p.name for p in runs._imported("from toolkit import training")}
-    assert {"training.py", "_torchvision.py", "network.py"} <= files
-    assert "maps.py" not in files
-
-
 def test_failed_cell_leaves_notebook_and_record(tmp_path):
     path = _notebook(
         tmp_path / "broken.ipynb",
@@ -133,7 +118,7 @@ def test_failed_cell_leaves_notebook_and_record(tmp_path):
         "raise OSError('the disk is full')",
         "runs.record(after=2)",
     )
-    with pytest.raises(RuntimeError, match="broken.ipynb failed in cell .*the disk is full"):
+    with pytest.raises(RuntimeError, match=r"broken.ipynb failed in cell .*the disk is full"):
         runs.execute(path, progress=False, folder=tmp_path / "runs")
     (folder,) = (tmp_path / "runs" / "broken").iterdir()
     record = _record(folder)

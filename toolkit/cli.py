@@ -15,7 +15,9 @@ def main(arguments=None):
         return 130
     except (ValueError, KeyError, OSError, RuntimeError) as error:
         # KeyError shows its message in quotes; everything else reads well as it is.
-        print(f"toolkit: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
+        print(
+            f"toolkit: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr
+        )
         return 1
 
 
@@ -88,9 +90,7 @@ def _run(options):
     if options.parameters:
         print(runs.parameters(options.notebook).to_string())
         return
-    folder = runs.execute(
-        options.notebook, _parameters(options.parameter), reuse=not options.again
-    )
+    folder = runs.execute(options.notebook, _parameters(options.parameter), reuse=not options.again)
     print(f"{folder / 'notebook.ipynb'}\n{folder / 'record.json'}")
 
 

@@ -7,8 +7,6 @@ A run whose key and data are unchanged is not executed again.
 """
 
 import ast
-import hashlib
-import importlib.metadata
 import json
 import math
 import numbers
@@ -21,16 +19,12 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from .fingerprint import ROOT, key, versions
+
 RUNS = ROOT / "build" / "runs"
 NOTEBOOKS = ROOT / "notebooks"
 MIME = "application/vnd.toolkit.record+json"
 PROFILES = ("smoke", "quick", "paper")
-# The libraries whose version can change a number or a picture; they are part of a run's key.
-LIBRARIES = (
-    "torch fastai numpy pandas xarray rasterio rioxarray odc-geo geopandas "
-    "scikit-learn matplotlib leafmap ipyleaflet"
-).split()
 
 
 def find(notebook):
@@ -170,91 +164,6 @@ def _convert(name, value, default, help):
     )
 
 
-def versions():
-    """Return the versions of Python and of the libraries that can change a result.
-
-    Returns
-    -------
-    dict
-        Library name to version.
-
-    Examples
-    --------
-    >>> "torch" in versions()
-    True
-    """
-    found = {name: importlib.metadata.version(name) for name in LIBRARIES}
-    return {"python": platform.python_version(), **found}
-
-
-def key(notebook, values):
-    """Hash what the result of a run depends on, apart from the data.
-
-    Markdown cells do not count, nor do parts of the package that the notebook never imports.
-
-    Parameters
-    ----------
-    notebook : str or Path
-        As in `find`.
-    values : dict
-        All parameters, as returned by `check`.
-
-    Returns
-    -------
-    str
-        Twelve hexadecimal digits.
-
-    Examples
-    --------
-    >>> len(key("01", check("01", {})))
-    12
-    """
-    code = _code(_read(find(notebook)))
-    digest = hashlib.sha256(
-        json.dumps([[c.source for c in code], values, versions()], sort_keys=True).encode()
-    )
-    for path in sorted(_imported("\n".join(c.source for c in code))):
-        digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
-def _imported(source, package="toolkit"):
-    """Files of the package that `source` imports, directly or through one another."""
-    todo, files = [(source, package)], set()
-    while todo:
-        text, inside = todo.pop()
-        # Notebook magics are no Python; they import nothing of ours.
-        text = "\n".join(line for line in text.splitlines() if line.lstrip()[:1] not in {"%", "!"})
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                base = inside.rsplit(".", node.level - 1)[0] if node.level else ""
-                module = ".".join(part for part in (base, node.module) if part)
-                names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
-            else:
-                continue
-            for name in names:
-                for path in _files(name):
-                    if path not in files:
-                        files.add(path)
-                        if path.suffix == ".py":
-                            inside_of = ".".join(path.relative_to(ROOT).with_suffix("").parts[:-1])
-                            todo.append((path.read_text("utf-8"), inside_of))
-    return files
-
-
-def _files(name):
-    """Files of a module of the package; data files beside it belong to the one of their name."""
-    parts = name.split(".")
-    if parts[0] != "toolkit" or len(parts) < 2:
-        return []
-    path = ROOT.joinpath(*parts)
-    if path.is_dir():
-        return [p for p in path.glob("*") if p.is_file()]
-    return [p for p in path.parent.glob(f"{path.name}.*") if p.is_file()]
-
-
 def execute(notebook, given=None, *, reuse=True, progress=True, folder=None):
     """Execute a notebook with parameters and keep what it made.
 
@@ -292,7 +201,7 @@ def execute(notebook, given=None, *, reuse=True, progress=True, folder=None):
 
     path = find(notebook)
     values = check(path, given or {})
-    code = key(path, values)
+    code = key([cell.source for cell in _code(_read(path))], values)
     run = Path(folder or RUNS) / path.stem / code
     if reuse and _finished(run):
         _take_markdown(path, run / "notebook.ipynb")

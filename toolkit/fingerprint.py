@@ -1,0 +1,114 @@
+"""What does the result of a notebook depend on? A key that changes when, and only when, it may."""
+
+import ast
+import hashlib
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+# The libraries whose version can change a number or a picture.
+LIBRARIES = """
+torch fastai numpy pandas xarray rasterio rioxarray odc-geo geopandas scikit-learn matplotlib
+leafmap ipyleaflet
+""".split()
+
+
+def versions():
+    """Return the versions of Python and of the libraries that can change a result.
+
+    Returns
+    -------
+    dict
+        Library name to version.
+
+    Examples
+    --------
+    >>> "torch" in versions()
+    True
+    """
+    found = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return {"python": platform.python_version(), **found}
+
+
+def key(cells, values):
+    """Hash the code of a notebook with everything it depends on, apart from the data.
+
+    Parts of the package that the code never imports do not count.
+
+    Parameters
+    ----------
+    cells : list of str
+        Source of the code cells.
+    values : dict
+        All parameters.
+
+    Returns
+    -------
+    str
+        Twelve hexadecimal digits.
+
+    Examples
+    --------
+    >>> len(key(["from toolkit import accuracy"], {"seed": 1}))
+    12
+    """
+    digest = hashlib.sha256(json.dumps([cells, values, versions()], sort_keys=True).encode())
+    for path in sorted(imported("\n".join(cells))):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def imported(source, package="toolkit"):
+    """Find the files of the package that some code imports, directly or through one another.
+
+    Parameters
+    ----------
+    source : str
+        Python code; notebook magics are passed over.
+    package : str
+        The package that relative imports in `source` start from.
+
+    Returns
+    -------
+    set of Path
+
+    Examples
+    --------
+    >>> sorted(path.name for path in imported("from toolkit import runs"))[:2]
+    ['__init__.py', 'catalog.py']
+    """
+    todo, files = [(source, package)], set()
+    while todo:
+        text, inside = todo.pop()
+        # Notebook magics are no Python; they import nothing of ours.
+        text = "\n".join(line for line in text.splitlines() if line.lstrip()[:1] not in {"%", "!"})
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                base = inside.rsplit(".", node.level - 1)[0] if node.level else ""
+                module = ".".join(part for part in (base, node.module) if part)
+                names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
+            else:
+                continue
+            for name in names:
+                for path in _files(name):
+                    if path not in files:
+                        files.add(path)
+                        if path.suffix == ".py":
+                            inside_of = ".".join(path.relative_to(ROOT).with_suffix("").parts[:-1])
+                            todo.append((path.read_text("utf-8"), inside_of))
+    return files
+
+
+def _files(name):
+    """Files of a module of the package; data files beside it belong to the one of their name."""
+    parts = name.split(".")
+    if parts[0] != "toolkit" or len(parts) < 2:
+        return []
+    path = ROOT.joinpath(*parts)
+    if path.is_dir():
+        return [p for p in path.glob("*") if p.is_file()]
+    return [p for p in path.parent.glob(f"{path.name}.*") if p.is_file()]
