@@ -9,10 +9,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 # The libraries whose version can change a number or a picture.
-LIBRARIES = """
-torch fastai numpy pandas xarray rasterio rioxarray odc-geo geopandas scikit-learn matplotlib
-leafmap ipyleaflet
-""".split()
+LIBRARIES = [
+    *("torch", "fastai", "numpy", "pandas", "xarray", "rasterio", "rioxarray", "odc-geo"),
+    *("geopandas", "scikit-learn", "matplotlib", "leafmap", "ipyleaflet"),
+]
 
 
 def versions():

@@ -56,7 +56,7 @@ def published(key):
     --------
     >>> tables = published("ifcn")
     >>> tables["table_2"].loc["IFCN", ["TP", "FP", "FN"]].tolist()
-    [12625.0, 2744.0, 612.0]
+    [12625, 2744, 612]
     >>> tables["table_2"].attrs["where"]
     'Table 2, Section 4.1'
     >>> int(tables["numbers"].value["samples"])
