@@ -84,8 +84,9 @@ class Visit:
         return route.abort()
 
     def open(self, path):
-        """Open a page of the site and wait until it has settled."""
-        self.page.goto(self.home + path, wait_until="networkidle")
+        """Open a page of the site, and give its scripts a moment."""
+        self.page.goto(self.home + path, wait_until="load")
+        self.page.wait_for_timeout(200)
         return self.page
 
 

@@ -775,3 +775,16 @@ def test_ground_of_the_parts_is_disjoint_and_in_place():
     assert valid[first.row : first.row + 16, first.col : first.col + 16].all()
     with pytest.raises(ValueError, match="part"):
         chips.ground(table, image, "test")
+
+
+def test_split_by_cells_loses_no_chip_and_shares_no_ground():
+    image, label = scene(nodata=False)
+    table = chips.fishnet(image, label, rows=4, cols=4, size=16, seed=1)
+    parts = chips.split(table, by="cells", valid=0.5, stratify=True, seed=2)
+    assert set(parts["split"]) == {"train", "valid"}
+    assert parts.groupby("cell")["split"].nunique().eq(1).all()
+    assert chips.leak(parts).max() == 0
+    swapped = parts.replace({"split": {"train": "valid", "valid": "train"}})
+    assert chips.leak(swapped).max() == 0
+    with pytest.raises(ValueError, match="column 'cell'"):
+        chips.split(chips.grid(image, size=16), by="cells")

@@ -174,7 +174,7 @@ def test_legend_names_units_classes_and_what_is_simulated(heat, labels, towns):
     text = panel(map_)
     for part in ("temperature (°C)", "urban", "water", "Towns", "Simulated data:", "made/up"):
         assert part in text
-    assert "background" not in re.sub("<[^>]*>", "", text)
+    assert "background" not in re.sub("<style>.*?</style>|<[^>]*>", "", text)
     assert "#d55e00" in text.lower()
 
 

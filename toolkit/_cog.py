@@ -307,8 +307,9 @@ def _join(folder, path, meta):
     joined = folder / path.name
     cache = rasterio.env.get_gdal_config("GDAL_CACHEMAX")
     try:
-        # GDAL's own cache would otherwise grow to a twentieth of the machine's memory.
-        with rasterio.Env(GDAL_CACHEMAX=64_000_000):
+        # Both would grow with the scene: the cache up to a twentieth of the machine's memory, the
+        # parts that a virtual raster keeps open up to 450.
+        with rasterio.Env(GDAL_CACHEMAX=32_000_000, GDAL_MAX_DATASET_POOL_SIZE="8"):
             average = "MODE" if meta["dtype"] == "uint8" else "AVERAGE"
             rasterio.shutil.copy(folder / "mosaic.vrt", joined, overview_resampling=average, **_COG)
     except SystemError as error:  # rasterio's word for a failure that GDAL gave no reason for

@@ -26,11 +26,15 @@ TARGET = ROOT / "build" / "book"
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"  # it has no python -m
 # The html-manager has these inside.
 BUILT_IN = {"@jupyter-widgets/base", "@jupyter-widgets/controls", "@jupyter-widgets/output"}
+STATES = "application/vnd.jupyter.widget-state+json"
+VIEW = "application/vnd.jupyter.widget-view+json"
+REFERENCE = re.compile(r"IPY_MODEL_(\w+)")
 FONTS = {
     "1551f4f60c37af51121f.woff2": "fa-solid-900.woff2",
     "7a3337626410ca2f4071.woff2": "fa-regular-400.woff2",
     "d878b0a6a1144760244f.woff2": "fa-brands-400.woff2",
 }
+ALT = re.compile(r"\balt=(\"[^\"]*\S[^\"]*\"|'[^']*\S[^']*')")
 # Warnings that a reader would meet as a dead link, a missing picture or an empty reference.
 SERIOUS = re.compile(
     r"\[(myst\.xref|myst\.iref|ref\.|toc\.|etoc\.|image\.|download\.|bibtex|mystnb)|undefined label"
@@ -73,6 +77,7 @@ def assemble(executed, target=TARGET, sources=SOURCES):
     notebooks = {name: nbformat.read(path, as_version=4) for name, path in sorted(executed.items())}
     for name, notebook in notebooks.items():
         _check_outputs(name, notebook)
+        _prune_widgets(notebook)
     if target.exists():
         shutil.rmtree(target)
     shutil.copytree(sources, target, ignore=shutil.ignore_patterns("vendor", "__pycache__"))
@@ -248,7 +253,37 @@ def _check_outputs(name, notebook):
         )
 
 
-ALT = re.compile(r"\balt=(\"[^\"]*\S[^\"]*\"|'[^']*\S[^']*')")
+def _states(notebook):
+    """Saved widgets of a notebook: model id to model."""
+    return notebook.metadata.get("widgets", {}).get(STATES, {}).get("state", {})
+
+
+def _prune_widgets(notebook):
+    """Keep the widgets that a cell shows, with their parts and the links between them.
+
+    papermill saves every widget that is alive, and importing leafmap makes some of its own: a
+    page would load megabytes of scripts for widgets that nobody sees.
+    """
+    states = _states(notebook)
+    shown = {
+        output["data"][VIEW]["model_id"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if VIEW in output.get("data", {})
+    }
+    kept, news = set(), shown & states.keys()
+    while news:
+        kept |= news
+        parts = {x for key in news for x in REFERENCE.findall(json.dumps(states[key]))}
+        links = {
+            key
+            for key, model in states.items()
+            if model["model_name"] in ("LinkModel", "DirectionalLinkModel")
+            and set(REFERENCE.findall(json.dumps(model))) <= kept | parts
+        }
+        news = ((parts | links) & states.keys()) - kept
+    for key in states.keys() - kept:
+        del states[key]
 
 
 def _widget_scripts(notebooks, folder, vendor):
@@ -261,11 +296,11 @@ def _widget_scripts(notebooks, folder, vendor):
         if hashlib.sha256(content).hexdigest() != expected:
             raise ValueError(f"book: {vendor / name} is not the file that its README describes")
         (folder / name.removesuffix(".xz")).write_bytes(content)
-    modules = set()
-    for notebook in notebooks.values():
-        states = notebook.metadata.get("widgets", {})
-        states = states.get("application/vnd.jupyter.widget-state+json", {}).get("state", {})
-        modules |= {model["model_module"] for model in states.values()}
+    modules = {
+        model["model_module"]
+        for notebook in notebooks.values()
+        for model in _states(notebook).values()
+    }
     installed = Path(sys.prefix) / "share" / "jupyter" / "nbextensions"
     paths = {}
     for module in sorted(modules - BUILT_IN):

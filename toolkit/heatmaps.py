@@ -185,7 +185,6 @@ def gallery(features, n=16, layer=None):
         raise ValueError("no features: ask for at least one layer")
     if n < 1:
         raise ValueError(f"n={n}: draw at least one channel")
-
     columns = min(n, 4 if len(features) == 1 and n % 4 == 0 else 8)
     rows = [math.ceil(min(n, array.sizes["channel"]) / columns) for array in features.values()]
     first = next(iter(features.values()))
@@ -198,6 +197,7 @@ def gallery(features, n=16, layer=None):
     parts = figure.subfigures(len(rows), 1, height_ratios=rows, squeeze=False)[:, 0]
     for part, count, (name, array) in zip(parts, rows, features.items(), strict=True):
         _panels(part, count, columns, n, name, array)
+    figure.draw_without_rendering()  # subfigures need a second pass, or titles overlap
     plt.close(figure)  # the notebook shows the returned figure, once
     return figure
 

@@ -35,10 +35,12 @@ def split(
     ----------
     table : geopandas.GeoDataFrame
         A chip table.
-    by : {"blocks", "corner", "random"}
+    by : {"blocks", "cells", "corner", "random"}
         "blocks": square blocks of ground, drawn at random, go to validation with all chips whose
-        centre they hold. "corner": one corner of the scene does. "random": chips are drawn one
-        by one, as many papers do; overlapping chips then share ground, see `leak`.
+        centre they hold. "cells": the cells of a `fishnet` do; with whole chips inside their
+        cells none is lost between the parts. "corner": one corner of the scene does. "random":
+        chips are drawn one by one, as many papers do; overlapping chips then share ground, see
+        `leak`.
     valid : float
         Share of the chips for validation. 21:4 of the IFCN paper is 0.16.
     guard : int
@@ -51,7 +53,7 @@ def split(
         Edge of a block in pixels; by default an eighth of the scene's shorter side, but at least
         three chips.
     stratify : bool
-        Of 200 random draws of blocks, keep the one whose validation part is nearest to the whole
+        Of 200 random draws of blocks or cells, keep the one whose validation part is nearest to the whole
         in class shares and size. Needs a table made with a label.
     corner : {"upper left", "upper right", "lower left", "lower right"}
         Which corner validates.
@@ -79,7 +81,7 @@ def split(
     {'train': 240, 'valid': 100, 'guard': 21}
     """
     columns(table)
-    choice(by, ("blocks", "corner", "random"), "by")
+    choice(by, ("blocks", "cells", "corner", "random"), "by")
     if not 0 < valid < 1:
         raise ValueError(f"valid={valid}: give the share of chips for validation, such as 0.2")
     if guard < 0 or int(guard) != guard:
@@ -93,7 +95,8 @@ def split(
     elif by == "corner":
         held = _corner(table, valid, corner)
     else:
-        held = _blocks(table, valid, rng, block, stratify)
+        pieces = _cells(table) if by == "cells" else _blocks(table, block)
+        held = _draw(table, pieces, valid, rng, stratify)
     parts = np.where(held, "valid", "train")
     if by != "random":
         near = _near(table, held, guard)
@@ -391,7 +394,15 @@ def _corner(table, valid, corner):
     return reach <= np.quantile(reach, valid, method="inverted_cdf") + 1e-9
 
 
-def _blocks(table, valid, rng, block, stratify):
+def _cells(table):
+    """Number the fishnet cell of each chip."""
+    if "cell" not in table:
+        raise ValueError("by='cells' needs a table with the column 'cell'; make it with fishnet")
+    return np.unique(table["cell"], return_inverse=True)[1]
+
+
+def _blocks(table, block):
+    """Number the block of ground that holds each chip's centre."""
     row, col = _centres(table)
     if block is None:
         shorter = min(np.ptp(row), np.ptp(col)) + table["size"].max()
@@ -400,12 +411,19 @@ def _blocks(table, valid, rng, block, stratify):
         raise ValueError(f"block={block}: give the edge of a block in pixels")
     first = table[["row", "col"]].min().to_numpy()
     cell = np.stack([(row - first[0]) // block, (col - first[1]) // block], axis=1)
-    _, cell = np.unique(cell, axis=0, return_inverse=True)
-    sizes = np.bincount(cell)
-    if len(sizes) < 2:
+    pieces = np.unique(cell, axis=0, return_inverse=True)[1].ravel()
+    if not pieces.any():
         raise ValueError(
             f"all chips lie in one block of {block:.0f} pixels: use smaller blocks or by='corner'"
         )
+    return pieces
+
+
+def _draw(table, pieces, valid, rng, stratify):
+    """Draw pieces of ground until their chips are the share asked for."""
+    sizes = np.bincount(pieces)
+    if len(sizes) < 2:
+        raise ValueError("all chips lie in one fishnet cell: use more rows and cols, or another by")
     shares = _class_shares(table)
     if stratify and shares.empty:
         raise ValueError("stratify needs class shares: make the table with a label")
@@ -415,7 +433,7 @@ def _blocks(table, valid, rng, block, stratify):
         order = rng.permutation(len(sizes))
         filled = np.cumsum(sizes[order])[:-1]
         number = np.argmin(np.abs(filled - valid * len(table))) + 1
-        held = np.isin(cell, order[:number])
+        held = np.isin(pieces, order[:number])
         distance = abs(held.mean() - valid)
         if stratify:
             part, whole = pixels[held].sum(0), pixels.sum(0)

@@ -129,6 +129,8 @@ def _axes(ax, crs, bounds):
         ax.xaxis.set_major_formatter(kilometres)
         ax.yaxis.set_major_formatter(kilometres)
         ax.set(xlabel="easting (km)", ylabel="northing (km)")
+    for label in (ax.xaxis.label, ax.yaxis.label):
+        label.set_size(plt.rcParams["axes.labelsize"])  # geopandas shrinks them
     ax.xaxis.set_major_locator(MaxNLocator(3))
     ax.yaxis.set_major_locator(MaxNLocator(4))
     room = (east - west) * metres * 0.3

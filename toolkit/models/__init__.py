@@ -10,6 +10,8 @@ Examples
 367
 """
 
+from toolkit import _torchvision  # noqa: F401, I001  (before anything that imports torchvision)
+
 import contextlib
 import difflib
 import hashlib
