@@ -22,6 +22,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ROOT / "book"
+PICTURES = ROOT / "notebooks" / "images"
 TARGET = ROOT / "build" / "book"
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"  # it has no python -m
 # The html-manager has these inside.
@@ -83,6 +84,8 @@ def assemble(executed, target=TARGET, sources=SOURCES):
     shutil.copytree(sources, target, ignore=shutil.ignore_patterns("vendor", "__pycache__"))
     pages = target / "notebooks"
     pages.mkdir()
+    if PICTURES.is_dir():
+        shutil.copytree(PICTURES, pages / PICTURES.name)
     for name, notebook in notebooks.items():
         nbformat.write(notebook, pages / f"{name}.ipynb")
     toc = yaml.safe_load((target / "_toc.yml").read_text("utf-8"))
@@ -331,7 +334,7 @@ def _digest(executed, sources):
     """Sum over everything the site depends on, so that an unchanged one is not built again."""
     total = hashlib.sha256()
     files = [Path(path) for path in executed.values()]
-    files += [path for path in Path(sources).rglob("*") if path.is_file()]
+    files += [*Path(sources).rglob("*"), *PICTURES.rglob("*")]
     files += list((ROOT / "toolkit").rglob("*.py"))
     files += [ROOT / "data_catalog.yaml", ROOT / "constraints.txt"]
     for path in sorted(files):

@@ -11,6 +11,8 @@ Examples
 >>> heatmaps.gradcam(model, image, target="town", layer="pool5")      # doctest: +SKIP
 """
 
+from toolkit import _torchvision  # noqa: F401, I001  (before anything that imports torchvision)
+
 import difflib
 import math
 from contextlib import contextmanager

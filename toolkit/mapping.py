@@ -20,6 +20,8 @@ Examples
 >>> mapping.write(mapping.classes(probability, threshold=0.4), "towns.tif") # doctest: +SKIP
 """
 
+from toolkit import _torchvision  # noqa: F401, I001  (before anything that imports torchvision)
+
 import copy
 import hashlib
 import math
