@@ -524,3 +524,24 @@ def test_bad_grids():
         accuracy.grid_points((1, 0, 0, 1), 1, crs="EPSG:4326")
     with pytest.raises(ValueError, match="falls on data"):
         accuracy.grid_points(raster(np.full((5, 5), 255, "uint8")), 20)
+
+
+def test_optimal_threshold_is_the_best_of_all_cuts():
+    rng = np.random.default_rng(3)
+    truth = (rng.random(500) < 0.1).astype(int)
+    score = truth + rng.normal(0, 0.7, 500)
+    score[0], truth[1] = np.nan, 255
+    cut = accuracy.optimal_threshold(truth, score)
+    known = np.isfinite(score) & (truth != 255)
+
+    def f1(at):
+        return accuracy.confusion(truth[known], (score >= at)[known].astype(int)).f1[1]
+
+    assert f1(cut) == max(f1(at) for at in score[known])
+
+
+def test_optimal_threshold_explains_bad_input():
+    with pytest.raises(ValueError, match="no known pixel is 1"):
+        accuracy.optimal_threshold(np.array([0, 255]), np.array([0.5, 0.5]))
+    with pytest.raises(ValueError, match="shape"):
+        accuracy.optimal_threshold(np.zeros(3), np.zeros(4))

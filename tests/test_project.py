@@ -47,8 +47,9 @@ def test_import_is_light():
     assert float(seconds) < 0.3
 
 
-def test_fastai_vision_imports_after_toolkit():
-    code = "from toolkit import chips; import fastai.vision.all, torchvision; print('fine')"
+@pytest.mark.parametrize("module", ["models", "training", "heatmaps", "mapping"])
+def test_fastai_vision_imports_after_what_uses_torch(module):
+    code = f"from toolkit import {module}; import torchvision, fastai.vision.all; print('fine')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "fine", done.stderr
 
@@ -97,3 +98,12 @@ def test_notebook_has_the_form_of_a_chapter(path):
     ]
     assert found == [heading for heading in form if heading in found]
     assert {"At a glance", "Set-up", "Summary", "Questions", "Exercises"} <= set(found)
+
+
+def test_readme_example_runs():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", readme, re.S)
+    code = code.replace("learn.fit(3, 3e-3)", "learn.fit(1, 3e-3)")
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["probability"].dims == ("class", "y", "x")

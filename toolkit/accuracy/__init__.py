@@ -10,7 +10,13 @@ leave it out.
 """
 
 from toolkit.accuracy.counting import IGNORE, confusion
-from toolkit.accuracy.estimate import AreaEstimate, area_adjusted, bootstrap, grid_points
+from toolkit.accuracy.estimate import (
+    AreaEstimate,
+    area_adjusted,
+    bootstrap,
+    grid_points,
+    optimal_threshold,
+)
 from toolkit.accuracy.matrix import ConfusionMatrix
 
 __all__ = [
@@ -21,4 +27,5 @@ __all__ = [
     "bootstrap",
     "confusion",
     "grid_points",
+    "optimal_threshold",
 ]

@@ -18,6 +18,7 @@ from toolkit.maps import layers as _layers
 from toolkit.maps import pictures
 
 HOUSE = Path(__file__).parents[1] / "house.mplstyle"
+CAPTION = "font:13px/1.5 system-ui,sans-serif;opacity:.85;text-align:left"
 
 
 def panels(layers, ncols=3, size=3.4, max_pixels=pictures.MAX_PIXELS):
@@ -46,18 +47,18 @@ def panels(layers, ncols=3, size=3.4, max_pixels=pictures.MAX_PIXELS):
     if not len(layers):
         raise ValueError("maps.panels: nothing to show; give it a list of layers")
     stacks = [[_layers.infer(one) for one in (x if isinstance(x, list) else [x])] for x in layers]
-    with plt.style.context(HOUSE):
-        ncols = min(ncols, len(stacks))
-        nrows = -(-len(stacks) // ncols)
-        tall = [np.divide(*_extent(stack[0])[1]) for stack in stacks]
-        fig, axes = plt.subplots(
-            nrows, ncols, figsize=(size * ncols, nrows * (size * min(max(tall), 2) + 0.5)),
-            squeeze=False,
-        )  # fmt: skip
-        for ax, stack in zip(axes.flat, stacks, strict=False):
-            _panel(ax, stack, max_pixels)
-        for ax in axes.flat[len(stacks) :]:
-            ax.set_visible(False)
+    use_style()
+    ncols = min(ncols, len(stacks))
+    nrows = -(-len(stacks) // ncols)
+    tall = [np.divide(*_extent(stack[0])[1]) for stack in stacks]
+    fig, axes = plt.subplots(
+        nrows, ncols, figsize=(size * ncols, nrows * (size * min(max(tall), 2) + 0.5)),
+        squeeze=False,
+    )  # fmt: skip
+    for ax, stack in zip(axes.flat, stacks, strict=False):
+        _panel(ax, stack, max_pixels)
+    for ax in axes.flat[len(stacks) :]:
+        ax.set_visible(False)
     return fig
 
 
@@ -105,7 +106,7 @@ def _panel(ax, stack, max_pixels):
                 if not pictures.is_background(entry):
                     handles.append(Patch(facecolor=entry["color"], label=entry["name"]))
     if handles:
-        where = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.1)}
+        where = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}
         ax.legend(handles=handles, ncols=2, **where)
     simulated = " (simulated)" if any(x.data.attrs.get("simulated") for x in stack) else ""
     ax.set_title(base.name + simulated)
@@ -128,6 +129,8 @@ def _axes(ax, crs, bounds):
         ax.xaxis.set_major_formatter(kilometres)
         ax.yaxis.set_major_formatter(kilometres)
         ax.set(xlabel="easting (km)", ylabel="northing (km)")
+    for label in (ax.xaxis.label, ax.yaxis.label):
+        label.set_size(plt.rcParams["axes.labelsize"])  # geopandas shrinks them
     ax.xaxis.set_major_locator(MaxNLocator(3))
     ax.yaxis.set_major_locator(MaxNLocator(4))
     room = (east - west) * metres * 0.3
@@ -175,10 +178,10 @@ def figure(fig=None, alt=None, caption=None):
     if not fig.axes:
         raise ValueError("maps.figure: the figure is empty; pass the one you drew on")
     buffer = io.BytesIO()
-    fig.savefig(buffer, format="png")
+    fig.savefig(buffer, format="png", pil_kwargs={"optimize": True})
     width = Image.open(buffer).width
     plt.close(fig)  # or the notebook would show it a second time, without the alt text
-    text = f"<figcaption style='color:#666'>{escape(caption)}</figcaption>" if caption else ""
+    text = f"<figcaption style='{CAPTION}'>{escape(caption)}</figcaption>" if caption else ""
     return HTML(
         f'<figure style="margin:0.5em 0"><img alt="{escape(alt)}" '
         f'src="{pictures.uri(buffer.getvalue())}" style="max-width:100%;width:{width}px;'

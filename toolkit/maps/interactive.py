@@ -10,7 +10,7 @@ import ipyleaflet
 import ipywidgets
 import numpy as np
 import xarray as xr
-from shapely.geometry import LineString, mapping
+from shapely.geometry import LineString, MultiLineString, mapping
 from traitlets import Unicode
 
 from toolkit.maps import layers as _layers
@@ -18,12 +18,19 @@ from toolkit.maps import pictures
 
 MAX_LAYERS = 6
 MAX_VECTOR_BYTES = 2_000_000
-PAGE_WIDTH = 700  # CSS pixels of a page's text column, to choose the first zoom
+PAGE_WIDTH, PANEL_WIDTH = 690, 190  # CSS pixels of the text column and of the legend's panel
 STYLE = (
     "<style>.leaflet-container{background:#f3f2ee!important}"
     ".leaflet-image-layer.crisp{image-rendering:pixelated}"
-    ".graticule-label{font:10px sans-serif;color:#777;white-space:nowrap}</style>"
+    ".graticule-label{font:10px sans-serif;color:#666;white-space:nowrap;"
+    "text-shadow:0 0 2px #fff,0 0 2px #fff}</style>"
 )
+
+
+class Text(ipyleaflet.DivIcon):
+    """A label on the map, in a CSS class of its own instead of Leaflet's white box."""
+
+    class_name = Unicode("graticule-label").tag(sync=True, o=True)
 
 
 class Overlay(ipyleaflet.ImageOverlay):
@@ -85,7 +92,7 @@ def show(*layers, height="480px", basemap=None, zoom_to=None, max_pixels=picture
     for layer in layers:
         if layer.kind == "vector":
             drawn.append(_shapes(layer))
-            legend.append(ipywidgets.HTML(pictures.legend(layer)))
+            legend.append(_text(pictures.legend(layer)))
             continue
         seen = pictures.picture(layer, max_pixels)
         west, south, east, north = seen.bounds
@@ -97,7 +104,7 @@ def show(*layers, height="480px", basemap=None, zoom_to=None, max_pixels=picture
             opacity=layer.options.get("opacity", 1.0),
         )
         drawn.append(overlay)
-        legend += [ipywidgets.HTML(seen.legend), _slider(layer, overlay)]
+        legend += [_text(seen.legend), _slider(layer, overlay)]
     bounds = _subject(zoom_to, layers)
     return _assemble(drawn, legend, layers, bounds, height, basemap)
 
@@ -106,9 +113,12 @@ def _assemble(drawn, legend, layers, bounds, height, basemap):
     import leafmap.leafmap as leafmap  # takes seconds: only those who make a map wait for it
 
     west, south, east, north = bounds
+    zoom = _zoom(bounds, height)
+    # Legend and buttons cover both sides: the subject goes to the middle of what is left.
+    shift = (PANEL_WIDTH - 45) / 2 * 360 / (256 * 2**zoom)
     map_ = leafmap.Map(
-        center=[(south + north) / 2, (west + east) / 2],
-        zoom=_zoom(bounds, height),
+        center=[(south + north) / 2, (west + east) / 2 + shift],
+        zoom=zoom,
         zoom_snap=0.25,
         zoom_delta=0.5,
         height=height,
@@ -126,10 +136,13 @@ def _assemble(drawn, legend, layers, bounds, height, basemap):
     if not basemap:
         for layer in tiles:
             layer.close()
-    notes = ipywidgets.HTML(STYLE + pictures.notes(layers))
+    notes = _text(STYLE + pictures.notes(layers))
     panel = ipywidgets.VBox([*legend, notes])
     panel.layout = ipywidgets.Layout(
-        width="215px", max_height=f"calc({height} - 40px)", padding="4px 8px", overflow="auto"
+        width=f"{PANEL_WIDTH}px",
+        max_height=f"calc({height} - 40px)",
+        padding="5px 8px",
+        overflow="auto",
     )
     map_.controls = (
         *map_.controls,
@@ -140,12 +153,20 @@ def _assemble(drawn, legend, layers, bounds, height, basemap):
     return map_
 
 
+def _text(html):
+    """A piece of the legend, with line height and colours that no theme overrules."""
+    style = "font:12px/1.4 system-ui,sans-serif;color:#222;white-space:normal"
+    box = ipywidgets.HTML(f"<div style='{style}'>{html}</div>")
+    box.layout = ipywidgets.Layout(margin="0 0 3px 0")
+    return box
+
+
 def _slider(layer, overlay):
     """Opacity of one overlay; jslink ties the two in the browser, where no kernel is needed."""
     slider = ipywidgets.FloatSlider(
         value=overlay.opacity, min=0, max=1, step=0.05, description="opacity", readout=False
     )
-    slider.layout = ipywidgets.Layout(width="190px", margin="0 0 6px 0")
+    slider.layout = ipywidgets.Layout(width="165px", height="24px", margin="0 0 8px 0")
     slider.style.description_width = "48px"
     slider.tooltip = f"Opacity of {layer.name}"
     ipywidgets.jslink((slider, "value"), (overlay, "opacity"))
@@ -204,10 +225,8 @@ def _graticule(bounds):
     lines, labels = [], []
 
     def label(value, place, letters):
-        text = f"{abs(value):.{digits}f}° {letters[value < 0]}"
-        icon = ipyleaflet.DivIcon(
-            html=text, icon_size=[60, 12], icon_anchor=[-2, 13], class_name="graticule-label"
-        )
+        text = f"{abs(value):.{digits}f}° {letters[int(value < 0)]}"
+        icon = Text(html=text, icon_size=[60, 12], icon_anchor=[-3, 14])
         labels.append(ipyleaflet.Marker(location=place, icon=icon, draggable=False, keyboard=False))
 
     for lon in np.arange(math.ceil((west - span) / step), (east + span) / step) * step:
@@ -220,12 +239,9 @@ def _graticule(bounds):
             lines.append(LineString([(max(west - span, -180), lat), (min(east + span, 180), lat)]))
             if south <= lat <= north:
                 label(lat, (lat, west), "NS")
-    features = [
-        {"type": "Feature", "properties": {}, "geometry": _rounded(mapping(line), 5)}
-        for line in lines
-    ]
+    net = _rounded(mapping(MultiLineString(lines)), digits + 3)
     net = ipyleaflet.GeoJSON(
-        data={"type": "FeatureCollection", "features": features},
+        data={"type": "Feature", "properties": {}, "geometry": net},
         style={"color": "#bbb", "weight": 1, "dashArray": "2 4"},
     )
     return ipyleaflet.LayerGroup(layers=(net, *labels), name="Latitude and longitude")
@@ -256,12 +272,13 @@ def _subject(zoom_to, layers):
 
 
 def _zoom(bounds, height):
-    """Zoom at which `bounds` fill a map as wide as a page's text column."""
+    """Zoom at which `bounds` fill what the legend leaves of a map in a page's text column."""
     west, south, east, north = bounds
 
     def mercator(lat):
         return math.asinh(math.tan(math.radians(max(-85.0, min(85.0, lat))))) / (2 * math.pi)
 
+    columns = PAGE_WIDTH - PANEL_WIDTH - 70  # the buttons on the left need room, too
     rows = float(height[:-2]) if height.endswith("px") else 480.0
-    share = max((mercator(north) - mercator(south)) / rows, (east - west) / 360 / PAGE_WIDTH, 1e-9)
+    share = max((mercator(north) - mercator(south)) / rows, (east - west) / 360 / columns, 1e-9)
     return min(math.floor(4 * math.log2(1 / (256 * share))) / 4, 19)

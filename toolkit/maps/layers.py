@@ -245,5 +245,7 @@ def _raster(array, what, extra=None):
 
 
 def _name(data, name):
-    own = data.attrs.get("title") or data.attrs.get("long_name") or getattr(data, "name", None)
+    own = data.attrs.get("title") or data.attrs.get("long_name")
+    if isinstance(data, xr.DataArray):  # a table's .name may be one of its columns
+        own = own or data.name
     return str(name or own or "Layer")

@@ -76,7 +76,11 @@ def paint(layer, values):
         span = np.where(high > low, high - low, 1)[:, None, None]
         seen = np.isfinite(values).all(axis=0)
         grey = np.nan_to_num((values - low[:, None, None]) / span)
-        rgb = np.broadcast_to((np.clip(grey, 0, 1) * 255).astype("uint8"), (3, *seen.shape))
+        if len(values) == 1:
+            index = (np.clip(grey[0], 0, 1) * 254).round().astype("uint8")
+            index[~seen] = 255
+            return (index, np.arange(256, dtype="uint8")[:, None].repeat(3, axis=1)), None, None
+        rgb = (np.clip(grey, 0, 1) * 255).astype("uint8")
         return np.dstack([*rgb, seen.astype("uint8") * 255]), None, None
     seen = np.isfinite(values)
     palette = np.zeros((256, 3), "uint8")
@@ -140,7 +144,7 @@ def notes(layers):
     for layer in layers:
         attrs = layer.data.attrs
         source = attrs.get("source") or attrs.get("title")
-        if source:
+        if source and source != layer.name:
             facts = [source, attrs.get("sensor"), attrs.get("date"), attrs.get("licence")]
             line = "Source: " + escape(", ".join(str(fact) for fact in facts if fact))
             lines += [line] if line not in lines else []

@@ -5,10 +5,12 @@ Examples
 >>> from toolkit import models
 >>> network = models.create("ifcn", width=0.125, fc_width=1024, fc_kernel=3)
 >>> models.count_parameters(network)
-322440
+321328
 >>> network.receptive_field
 367
 """
+
+from toolkit import _torchvision  # noqa: F401, I001  (before anything that imports torchvision)
 
 import contextlib
 import difflib
@@ -25,6 +27,7 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from toolkit.models import fcn
+from toolkit.models.drawing import diagram
 from toolkit.models.network import Network
 
 # Every family brings its own dictionary: name -> builder(name, in_channels, classes, width, ...).
@@ -34,6 +37,7 @@ __all__ = [
     "Network",
     "count_parameters",
     "create",
+    "diagram",
     "load",
     "macs",
     "names",
@@ -118,7 +122,7 @@ def count_parameters(model):
     --------
     >>> from toolkit import models
     >>> models.count_parameters(models.create("fcn8s", width=0.125))
-    2103226
+    2100446
     """
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
@@ -175,6 +179,7 @@ def macs(model, shape):
     -------
     int
         Multiply-adds for one image. Nothing is computed: the layers see tensors without content.
+        The rim that `same` alignment replicates before upsampling is not counted.
 
     Examples
     --------
@@ -260,6 +265,7 @@ def save(model, path, **metadata):
         "name": model.name,
         "options": model.options,
         "bands": model.bands,
+        "class_names": model.class_names,
         # Ties the two files together: weights of another run do not pass for these.
         "sha256": hashlib.sha256(content).hexdigest(),
         "metadata": metadata,
@@ -287,7 +293,7 @@ def load(path):
     Returns
     -------
     Network
-        In evaluation mode, with ``.metadata`` and ``.bands``.
+        In evaluation mode, with ``.metadata``, ``.bands`` and ``.class_names``.
 
     Raises
     ------
@@ -306,7 +312,8 @@ def load(path):
     try:
         description = json.loads(card.read_text())
         name, options = description["name"], description["options"]
-        metadata, bands = description["metadata"], description["bands"]
+        metadata = description["metadata"]
+        bands, class_names = description["bands"], description["class_names"]
         checksum = description["sha256"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{card} is not the description of a saved model: {error!r}") from error
@@ -320,8 +327,9 @@ def load(path):
         model = create(name, **options)
         model.load_state_dict(load_tensors(content))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).split("\n\t")[:2][-1]  # torch lists every layer; the first will do
         raise ValueError(
-            f"{card} asks for a {name} with {options}, and that does not fit: {error}"
+            f"{card} asks for a {name} with {options}, and that does not fit: {reason}"
         ) from error
-    model.metadata, model.bands = metadata, bands
+    model.metadata, model.bands, model.class_names = metadata, bands, class_names
     return model.eval()

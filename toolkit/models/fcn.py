@@ -66,7 +66,6 @@ class Bilinear(nn.ConvTranspose2d):
 
 def _vgg16_weights():
     """Fetch the state dict of torchvision's VGG16 through torch.hub, or say what is missing."""
-    from toolkit import _torchvision  # noqa: F401, I001  (must precede torchvision)
     from torchvision.models import VGG16_Weights
 
     try:

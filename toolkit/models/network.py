@@ -173,8 +173,8 @@ class Network(nn.Module):
     mean, std : torch.Tensor
         Per band, in the image's own units; buffers, saved with the weights and never trained.
         0 and 1 until `toolkit.training.learner` sets them.
-    bands : list of str or None
-        Names of the bands it was trained with.
+    bands, class_names : list of str or None
+        Names of the bands and classes it was trained with.
     cells : dict of str to Cells
         Position of every layer's cells.
     receptive_field : int or None
@@ -191,7 +191,7 @@ class Network(nn.Module):
         self.in_channels, self.classes = options["in_channels"], options["classes"]
         self.total_stride, self.output_scale, self.minimum = total_stride, output_scale, minimum
         self.receptive_field = None
-        self.bands = None
+        self.bands = self.class_names = None
         self.cells = {}
         self.register_buffer("mean", torch.zeros(self.in_channels))
         self.register_buffer("std", torch.ones(self.in_channels))

@@ -1,6 +1,6 @@
-"""How do two rasters come onto one pixel grid? The raster side of `toolkit.chips`.
+"""How do two rasters come onto one pixel grid?
 
-Use these through `toolkit.chips`; the underscore says that the module is not an address to rely on.
+Use it through `toolkit.chips`.
 """
 
 import difflib
@@ -43,15 +43,20 @@ def choice(value, options, what):
 
 
 def geobox(raster, what="image"):
-    """Return the north-up GeoBox (shape, transform, CRS) of a raster, or explain why not."""
+    """Return the GeoBox (shape, transform, CRS) of a raster, or explain why it has none."""
     box = raster.odc.geobox
-    if box is None:
+    # odc looks at the ends of the coordinates alone; pixels in between may lie elsewhere.
+    even = box is not None and all(
+        np.abs(at - np.linspace(at[0], at[-1], len(at))).max() <= 0.1 * abs(step)
+        for at, step in ((raster.x.values, box.affine.a), (raster.y.values, box.affine.e))
+    )
+    if not even:
         raise ValueError(
             f"{what}: the x and y coordinates are not evenly spaced, so the pixels have no grid. "
             "Resample the raster to a regular grid first."
         )
     if box.affine.b or box.affine.d:
-        raise ValueError(f"{what}: the grid is rotated. Warp it to a north-up grid first.")
+        raise ValueError(f"{what}: the grid is rotated. Warp it to an upright grid first.")
     return box
 
 
@@ -118,6 +123,14 @@ def classes_of(label, classes=None):
         twice = sorted({s for s in seen if seen.count(s) > 1})
         if twice:
             raise ValueError(f"classes: the {key} {twice[0]!r} is given to more than one class")
+    found = set(np.unique(label.values).tolist()) - {IGNORE}
+    unknown = sorted(found - {item["value"] for item in out})
+    if unknown:
+        listed = ", ".join(f"{item['value']} {item['name']}" for item in out)
+        raise ValueError(
+            f"label: it holds the codes {unknown}, which are not among its classes ({listed}). "
+            "Add them to attrs['classes'], or set those pixels to 255 to ignore them."
+        )
     return out
 
 
@@ -300,8 +313,8 @@ def _both(label, image):
         return "({:.6g}, {:.6g}) to ({:.6g}, {:.6g})".format(*bounds)
 
     return (
-        f"in {image.crs.proj.name} the label covers {words(_bounds(label, image.crs))} and the image "
-        f"{words(image.boundingbox.bbox)} (left, bottom to right, top). "
+        f"in {image.crs.proj.name} the label covers {words(_bounds(label, image.crs))} and the "
+        f"image {words(image.boundingbox.bbox)} (left, bottom to right, top). "
         "Check that both carry the CRS they were made in."
     )
 

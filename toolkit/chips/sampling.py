@@ -1,66 +1,18 @@
-"""How do scenes become training samples, split honestly?
+"""Where are chips cut from a scene: regular grids and the fishnet of the IFCN paper.
 
-A chip table is a GeoDataFrame with one row per chip: its footprint, its window in pixels of the
-image (``row`` and ``col`` of the upper left pixel, ``size``), the share of nodata, the share of
-each class, and after `split` the part it plays. Make it with `grid` or `fishnet`, divide it with
-`split`, look at it with `plot`, `balance` and `leak`, and hand it to `dataloaders`.
+Use it through `toolkit.chips`.
 """
 
+import itertools
 import warnings
 
 import geopandas as gpd
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import shapely
 
 from toolkit import _checks
-from toolkit._grids import (
-    IGNORE,
-    align,
-    as_label,
-    choice,
-    classes_of,
-    display_bands,
-    geobox,
-    has_data,
-    same_grid,
-    zoom,
-)
-from toolkit._splits import balance, leak, split
-
-__all__ = [
-    "IGNORE",
-    "align",
-    "balance",
-    "dataloaders",
-    "fishnet",
-    "fishnet_cells",
-    "grid",
-    "leak",
-    "plot",
-    "regrid",
-    "split",
-    "statistics",
-    "zoom",
-]
-
-# Okabe-Ito, chosen to stay apart from each other and from a grey image.
-_COLOURS = {"train": "#56B4E9", "valid": "#D55E00", "guard": "#F0E442", "chips": "#56B4E9"}
-_WORDS = {"train": "training", "valid": "validation", "guard": "guard (unused)", "chips": "chips"}
-
-
-def __getattr__(name):
-    # fastai takes seconds to import, and only the loaders need it.
-    if name == "dataloaders":
-        from toolkit._batches import dataloaders
-
-        return dataloaders
-    raise AttributeError(f"module 'toolkit.chips' has no attribute {name!r}; it has {__all__}")
-
-
-def __dir__():
-    return sorted({*globals(), *__all__})
+from toolkit.chips.grids import IGNORE, choice, geobox, has_data
+from toolkit.chips.windows import boxes, columns, make, on_grid, provenance, same_crs, share, whole
 
 
 def grid(image, label=None, size=64, stride=None, cover=False, max_nodata=0.5, classes=None):
@@ -109,7 +61,7 @@ def grid(image, label=None, size=64, stride=None, cover=False, max_nodata=0.5, c
     (4, 9)
     """
     _checks.raster(image, "image")
-    size, stride = _whole(size, "size"), _whole(size if stride is None else stride, "stride")
+    size, stride = whole(size, "size"), whole(size if stride is None else stride, "stride")
     height, width = image.shape[1:]
     if size > min(height, width):
         raise ValueError(
@@ -122,7 +74,7 @@ def grid(image, label=None, size=64, stride=None, cover=False, max_nodata=0.5, c
         return [*out, length - size] if cover and out[-1] < length - size else out
 
     rows, cols = np.meshgrid(starts(height), starts(width), indexing="ij")
-    return _table(image, label, rows.ravel(), cols.ravel(), size, max_nodata, classes)
+    return make(image, label, rows.ravel(), cols.ravel(), size, max_nodata, classes)
 
 
 def fishnet_cells(image, rows=20, cols=20, label=None, per_cell=(2, 8), coverage=0.9):
@@ -178,20 +130,21 @@ def fishnet_cells(image, rows=20, cols=20, label=None, per_cell=(2, 8), coverage
     3       1.0   True        2
     """
     _checks.raster(image, "image")
-    rows, cols = _whole(rows, "rows"), _whole(cols, "cols")
+    rows, cols = whole(rows, "rows"), whole(cols, "cols")
     few, many = per_cell
     if not (0 < few <= many and int(few) == few and int(many) == many):
         raise ValueError(f"per_cell={per_cell}: give the fewest and the most samples, as (2, 8)")
-    _share(coverage, "coverage")
+    share(coverage, "coverage")
     height, width = image.shape[1:]
     if rows > height or cols > width:
         raise ValueError(f"a {rows} x {cols} fishnet is finer than the {height} x {width} pixels")
-    lines = [np.linspace(0, n, k + 1).round().astype(int) for n, k in ((height, rows), (width, cols))]
+    down = np.linspace(0, height, rows + 1).round().astype(int)
+    across = np.linspace(0, width, cols + 1).round().astype(int)
     valid = has_data(image)
-    texture = _on_grid(label, image).values if label is not None else _standardised(image)
+    texture = on_grid(label, image).values if label is not None else _standardised(image)
     records = []
-    for top, bottom in zip(lines[0][:-1], lines[0][1:], strict=True):
-        for left, right in zip(lines[1][:-1], lines[1][1:], strict=True):
+    for top, bottom in itertools.pairwise(down):
+        for left, right in itertools.pairwise(across):
             window = (slice(top, bottom), slice(left, right))
             records.append(
                 {
@@ -211,10 +164,11 @@ def fishnet_cells(image, rows=20, cols=20, label=None, per_cell=(2, 8), coverage
     cells["samples"] = np.where(cells["kept"], few, 0)
     cells.loc[edged, "samples"] = few + np.ceil(rank * (many - few) - 1e-9).astype(int)
     table = gpd.GeoDataFrame(
-        cells, geometry=_boxes(image, *cells[["row", "col", "height", "width"]].to_numpy().T),
+        cells,
+        geometry=boxes(image, *cells[["row", "col", "height", "width"]].to_numpy().T),
         crs=image.rio.crs,
     )
-    table.attrs = _provenance(image)
+    table.attrs = provenance(image)
     return table
 
 
@@ -279,7 +233,7 @@ def fishnet(
     [2, 2, 2, 2]
     """
     choice(inside, ("chip", "centre"), "inside")
-    size = _whole(size, "size")
+    size = whole(size, "size")
     cells = fishnet_cells(image, rows, cols, label, per_cell, coverage)
     if not cells["kept"].any():
         raise ValueError(
@@ -320,7 +274,7 @@ def fishnet(
             stacklevel=2,
         )
     drawn = np.array(drawn)
-    table = _table(image, label, drawn[:, 1], drawn[:, 2], size, 1, classes)
+    table = make(image, label, drawn[:, 1], drawn[:, 2], size, 1, classes)
     table.insert(0, "cell", drawn[:, 0])
     return table
 
@@ -361,12 +315,13 @@ def regrid(table, image):
     >>> chips.regrid(table, chips.zoom(image, 224 / 36))["size"].unique().tolist()
     [224]
     """
-    _columns(table)
-    _same_crs(table, image)
+    columns(table)
+    same_crs(table, image)
     left, bottom, right, top = table.geometry.bounds.to_numpy().T
     inverse = ~geobox(image).affine
-    (col, row), (end, _) = inverse * (left, top), inverse * (right, bottom)
+    (col, row), (end, last) = inverse * (left, top), inverse * (right, bottom)
     width = float(np.median(end - col))
+    row = np.minimum(row, last)  # y may run either way
     size = round(width)
     if abs(width - size) > 1e-3:
         raise ValueError(
@@ -379,225 +334,11 @@ def regrid(table, image):
     out["row"] = np.minimum(row, image.sizes["y"] - size)
     out["col"] = np.minimum(col, image.sizes["x"] - size)
     out["size"] = size
-    out = out.set_geometry(_boxes(image, out["row"], out["col"], size, size), crs=image.rio.crs)
+    out = out.set_geometry(boxes(image, out["row"], out["col"], size, size), crs=image.rio.crs)
     moved = np.abs(out.geometry.bounds.to_numpy() - table.geometry.bounds.to_numpy()).max()
     if moved > 1.01 * abs(geobox(image).affine.a) or (row < 0).any() or (col < 0).any():
         raise ValueError("the chips lie outside this image: it does not cover the table's ground")
     return out
-
-
-def statistics(image, table):
-    """Return mean and standard deviation of each band over the training chips alone.
-
-    A pixel counts once for every training chip it lies in, as the network meets it. Pixels that
-    miss in any band do not count. Sums run in float64 over two passes.
-
-    Parameters
-    ----------
-    image : xarray.DataArray
-        Dims (band, y, x), in physical units.
-    table : geopandas.GeoDataFrame
-        A chip table of this image with the column split (see `split`).
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns band, mean, std (population standard deviation), in the units of the image.
-
-    Raises
-    ------
-    ValueError
-        No training chip, no data in them, or a table of another image.
-
-    Warns
-    -----
-    UserWarning
-        A band is constant; its standard deviation is then given as 1.
-
-    Examples
-    --------
-    >>> import numpy as np, xarray as xr
-    >>> from toolkit import chips
-    >>> image = xr.DataArray(
-    ...     np.arange(64, dtype="float32").reshape(1, 8, 8), dims=("band", "y", "x"),
-    ...     coords={"band": ["lights"], "y": np.arange(8)[::-1], "x": np.arange(8)},
-    ... ).rio.write_crs("EPSG:32735")
-    >>> table = chips.grid(image, size=4)
-    >>> table["split"] = ["train", "train", "valid", "valid"]
-    >>> chips.statistics(image, table).round(3)
-         band  mean    std
-    0  lights  15.5  9.233
-    """
-    windows(table, image)
-    train = training(table)
-    times = np.zeros(image.shape[1:])
-    for row, col, size in train[["row", "col", "size"]].to_numpy():
-        times[row : row + size, col : col + size] += 1
-    times[~has_data(image)] = 0
-    seen = times > 0
-    if not seen.any():
-        raise ValueError("the training chips hold nothing but nodata: no statistics")
-    weight = times[seen]
-    records = []
-    for position, name in enumerate(_names(image)):
-        values = image.isel(band=position).values[seen].astype(np.float64)
-        mean = np.average(values, weights=weight)
-        std = np.sqrt(np.average((values - mean) ** 2, weights=weight))
-        if std <= 1e-7 * max(abs(mean), np.finfo(np.float32).tiny):
-            warnings.warn(
-                f"band {name!r} is constant ({mean:g}) in the training chips: it tells a network "
-                "nothing. Its standard deviation is set to 1.",
-                stacklevel=2,
-            )
-            std = 1.0
-        records.append({"band": name, "mean": mean, "std": std})
-    return pd.DataFrame(records)
-
-
-def plot(table, image):
-    """Draw chips on their image, coloured by split.
-
-    Parameters
-    ----------
-    table : geopandas.GeoDataFrame
-        A chip table, with or without the column split; or the cells of `fishnet_cells`.
-    image : xarray.DataArray
-        Dims (band, y, x), in the table's CRS. One band is shown in grey, three as colours,
-        stretched from the 2nd to the 98th percentile.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Examples
-    --------
-    >>> import numpy as np, xarray as xr
-    >>> from toolkit import chips
-    >>> image = xr.DataArray(
-    ...     np.ones((1, 8, 8), "float32"), dims=("band", "y", "x"),
-    ...     coords={"band": ["lights"], "y": np.arange(8)[::-1], "x": np.arange(8)},
-    ... ).rio.write_crs("EPSG:32735")
-    >>> chips.plot(chips.grid(image, size=4), image).axes[0].get_xlabel()
-    'easting (metre)'
-    """
-    _checks.raster(image, "image")
-    _same_crs(table, image)
-    box = geobox(image)
-    left, bottom, right, top = box.boundingbox.bbox
-    aspect = 1 / np.cos(np.radians((top + bottom) / 2)) if box.crs.geographic else 1
-    tall = (top - bottom) * aspect / (right - left)
-    width = min(7.5, 7.5 / tall)
-    figure, axes = plt.subplots(figsize=(width + 0.8, width * tall + 0.9), layout="constrained")
-    step = max(1, max(box.shape) // 1500)
-    shown = image[display_bands(_names(image)), ::step, ::step].values
-    low, high = np.nanpercentile(np.where(np.isfinite(shown), shown, np.nan), (2, 98), axis=(1, 2))
-    scaled = (shown - low[:, None, None]) / np.where(high > low, high - low, 1)[:, None, None]
-    scaled = np.where(np.isfinite(shown), scaled.clip(0, 1), 1)
-    rgb = np.broadcast_to(scaled, (3, *scaled.shape[1:])).transpose(1, 2, 0)
-    axes.imshow(rgb, extent=(left, right, bottom, top), interpolation="nearest")
-    parts = table["split"] if "split" in table else pd.Series("chips", table.index)
-    if "kept" in table and "split" not in table:
-        parts = parts.where(table["kept"], "left out")
-    handles = []
-    for part in [*_COLOURS, "left out"]:
-        chosen = table[parts == part]
-        if chosen.empty:
-            continue
-        colour = _COLOURS.get(part, "#999999")
-        chosen.plot(ax=axes, facecolor=colour, alpha=0.12, linewidth=0, aspect=None)
-        chosen.boundary.plot(ax=axes, color=colour, linewidth=1.1, aspect=None)
-        words = f"{_WORDS.get(part, part)}: {len(chosen):,}"
-        handles.append(plt.Rectangle((0, 0), 1, 1, facecolor="none", edgecolor=colour, label=words))
-    axes.set(xlim=(left, right), ylim=(bottom, top), aspect=aspect)
-    names = ("longitude (°)", "latitude (°)")
-    if not box.crs.geographic:
-        names = tuple(f"{word} ({box.crs.units[0]})" for word in ("easting", "northing"))
-    axes.set(xlabel=names[0], ylabel=names[1])
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
-    plt.close(figure)  # else a notebook shows it twice
-    return figure
-
-
-def windows(table, image):
-    """Check that a chip table belongs to an image; return its windows (row, col, size)."""
-    _checks.raster(image, "image")
-    _columns(table)
-    _same_crs(table, image)
-    row, col, size = out = table[["row", "col", "size"]].to_numpy().T
-    height, width = image.shape[1:]
-    beyond = (row < 0) | (col < 0) | (row + size > height) | (col + size > width)
-    if beyond.any():
-        first = int(np.flatnonzero(beyond)[0])
-        raise ValueError(
-            f"{beyond.sum()} chip windows reach beyond the image of {height} x {width} pixels, the "
-            f"first at row {row[first]}, col {col[first]}, size {size[first]}. The table was made "
-            "on another image; use chips.regrid(table, image) if this one is a zoom of it."
-        )
-    box = geobox(image)
-    here = shapely.bounds(_boxes(image, row, col, size, size))
-    there = table.geometry.bounds.to_numpy()
-    off = np.abs(here - there).max() / abs(box.affine.a)
-    if off > 0.01:
-        raise ValueError(
-            f"the footprints of the table lie up to {off:.1f} pixels away from its windows on this "
-            "image: it was made on another grid. Make it from this image, or use "
-            "chips.regrid(table, image) if this image is a zoom of the table's."
-        )
-    return out.T
-
-
-def training(table):
-    """Return the training chips of a table, or explain why there are none."""
-    if "split" not in table:
-        raise ValueError("the table has no column 'split'; make it with chips.split(table)")
-    train = table[table["split"] == "train"]
-    if train.empty:
-        found = table["split"].value_counts().to_dict()
-        raise ValueError(f"the table has no training chips (split == 'train'); it has {found}")
-    return train
-
-
-def _table(image, label, rows, cols, size, max_nodata, classes):
-    _share(max_nodata, "max_nodata")
-    valid = has_data(image)
-    if not valid.any():
-        raise ValueError("image: there is no pixel with data in every band")
-    pick = [(slice(r, r + size), slice(c, c + size)) for r, c in zip(rows, cols, strict=True)]
-    data = {"row": rows, "col": cols, "size": size, "nodata": [1 - valid[w].mean() for w in pick]}
-    attrs = _provenance(image)
-    if label is not None:
-        label = _on_grid(label, image)
-        known = classes_of(label, classes)
-        counts = np.array([np.bincount(label.values[w].ravel(), minlength=256) for w in pick])
-        labelled = counts[:, :IGNORE].sum(axis=1)
-        data["labelled"] = labelled / size**2
-        for item in known:
-            with np.errstate(invalid="ignore"):
-                data[f"share_{item['name']}"] = counts[:, item["value"]] / labelled
-        attrs["classes"] = known
-    table = gpd.GeoDataFrame(
-        data, geometry=_boxes(image, rows, cols, size, size), crs=image.rio.crs
-    )
-    table = table[table["nodata"] <= max_nodata].reset_index(drop=True)
-    if table.empty:
-        raise ValueError(
-            f"every chip has more than {max_nodata:.0%} nodata (the best {min(data['nodata']):.0%})"
-            ". Use smaller chips, or raise max_nodata."
-        )
-    table.attrs = attrs
-    return table
-
-
-def _on_grid(label, image):
-    """Class codes on the image's grid; untouched where `align` has been at work already."""
-    return align(as_label(label), image)
-
-
-def _boxes(image, rows, cols, height, width):
-    affine = geobox(image).affine
-    x0, y0 = affine * (np.asarray(cols), np.asarray(rows))
-    x1, y1 = affine * (np.asarray(cols) + width, np.asarray(rows) + height)
-    return shapely.box(np.minimum(x0, x1), np.minimum(y0, y1), np.maximum(x0, x1), np.maximum(y0, y1))
 
 
 def _sums(mask, size):
@@ -635,45 +376,3 @@ def _form(cell):
             differences.append(gap[np.isfinite(gap)])
     joined = np.concatenate(differences)
     return float(joined.mean()) if joined.size else 0.0
-
-
-def _columns(table):
-    missing = {"row", "col", "size"} - set(table.columns)
-    if missing or not isinstance(table, gpd.GeoDataFrame):
-        raise ValueError(
-            f"this is no chip table: it lacks {sorted(missing) or 'a geometry'}. "
-            "Make one with chips.grid or chips.fishnet."
-        )
-    if table.empty:
-        raise ValueError("the chip table is empty")
-
-
-def _same_crs(table, image):
-    if table.crs != image.rio.crs:
-        raise ValueError(
-            f"the table is in {table.crs and table.crs.name} and the image in "
-            f"{geobox(image).crs.proj.name}: chips belong to the image they were made on"
-        )
-
-
-def _names(image):
-    if "band" in image.coords:
-        return [str(name) for name in image["band"].values]
-    return [f"band {i + 1}" for i in range(image.sizes["band"])]
-
-
-def _provenance(image):
-    keys = ("title", "sensor", "date", "source", "simulated")
-    return {key: image.attrs[key] for key in keys if key in image.attrs}
-
-
-def _whole(value, what):
-    if isinstance(value, bool) or int(value) != value or value < 1:
-        raise ValueError(f"{what}={value}: give a whole number of at least 1")
-    return int(value)
-
-
-def _share(value, what):
-    if not 0 <= value <= 1:
-        raise ValueError(f"{what}={value}: give a share between 0 and 1")
-    return value
