@@ -21,6 +21,7 @@ import geopandas
 import numpy as np
 import pandas
 import pytest
+import rich.console
 import rioxarray
 import shapely
 import xarray as xr
@@ -149,8 +150,11 @@ def test_every_entry_says_all_that_it_should():
     entries = schema.load(SHIPPED)
     assert len(entries) >= 20
     for name, entry in entries.items():
-        assert entry.driver.name == "pypi", name
         assert len(entry.description) > 40, name
+        if name.startswith("scene/"):
+            assert entry.driver.name == "scene" and entry.simulated, name
+            continue
+        assert entry.driver.name == "pypi", name
         assert entry.simulated is False, name
         for member in entry.members:
             assert member.sha256 and member.bytes, name
@@ -308,6 +312,7 @@ PYPI = {
         ({"sensro": "x"}, r"here/it: sensro: there is no such field"),
         ({"kind": "picture"}, r"here/it: kind: .*'image'"),
         ({"driver": {"name": "ftp"}}, r"here/it: driver: .*'pypi', 'url', 'file'"),
+        ({"driver": {"name": "scene", "layer": "virs"}}, r"no layer 'virs'; did you mean 'viirs'"),
         ({"driver": {"path": "a.tif"}}, r"here/it: driver: it needs a `name`"),
         ({"driver": PYPI | {"version": 1.10}}, r"here/it: driver.version: .*string \(given: 1.1\)"),
         ({"driver": PYPI | {"sha256": "abc"}}, r"here/it: driver.sha256: "),
@@ -709,3 +714,81 @@ def test_use_switches_the_catalogue(own, tmp_path):
     finally:
         catalog.use()
     assert list(catalog.entries().index) == ["here/it"]
+
+
+# ------------------------------------------------------------------ the teaching scene
+
+
+def test_scene_has_an_entry_for_every_layer():
+    from toolkit import scene
+
+    entries = schema.load(SHIPPED)
+    layers = {entry.driver.layer: entry for entry in entries.values() if entry.simulated}
+    assert set(layers) == set(scene.LAYERS)
+    for name, entry in layers.items():
+        assert entry.kind == scene.LAYERS[name].kind, name
+
+
+SMALL = {"style": "arid", "size": 2400}
+
+
+def test_scene_opens_by_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOOLKIT_DATA", str(tmp_path))
+    image = catalog.open("scene/sentinel2", season="autumn", bands=["B4", "B8"], **SMALL)
+    assert image.dims == ("band", "y", "x") and image.dtype == "float32"
+    assert image.band.values.tolist() == ["B4", "B8"]
+    assert 0 < float(image.median()) < 1 and np.isnan(image.rio.nodata)
+    attrs = image.attrs
+    assert attrs["source"] == "scene/sentinel2" and attrs["simulated"] is True
+    assert attrs["season"] == "autumn" and attrs["date"] == "2017-10-25"
+    for field in ("title", "licence", "citation", "sensor", "units", "seed", "scene_version"):
+        assert field in attrs
+    cover = catalog.open("scene/land_cover", resolution=30, **SMALL)
+    assert cover.dtype == "uint8" and cover.rio.nodata == 255 and len(cover.attrs["classes"]) == 7
+    assert cover.attrs["resolution"] == "30 m"
+    houses = catalog.open("scene/buildings", **SMALL)
+    assert houses.attrs["simulated"] is True and houses.crs is not None
+    assert catalog.opened()["scene/buildings"] == catalog.checksum("scene/buildings")
+
+
+def test_scene_is_listed_and_identified_without_being_made(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOOLKIT_DATA", str(tmp_path))
+    table = catalog.entries()
+    row = table.loc["scene/planet"]
+    assert row["simulated"] and not row["cached"] and row["driver"] == "scene"
+    console = rich.console.Console(width=200, record=True)
+    catalog.print_table(console)
+    assert "no, made here" in console.export_text()
+    sums = [catalog.checksum("scene/planet", **o) for o in ({}, {"seed": 1}, {"style": "arid"})]
+    assert len(set(sums)) == 3 and sums[0] == catalog.checksum("scene/planet")
+    assert not list(tmp_path.rglob("*.tif"))
+    with pytest.raises(TypeError, match="does not depend on seed"):
+        catalog.checksum("burundi/lights", seed=1)
+
+
+def test_scene_is_fetched(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOOLKIT_DATA", str(tmp_path))
+    where = catalog.fetch("scene/settlements")
+    assert where.is_file() and where.is_relative_to(tmp_path)
+    assert catalog.entries().loc["scene/settlements", "cached"]
+    assert catalog.entries().loc["scene/settlements", "size"] == where.stat().st_size
+    assert catalog.fetch("scene/settlements") == where
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "kind", "message"),
+    [
+        ("scene/sentinel", {}, KeyError, "did you mean scene/sentinel2"),
+        ("scene/sentinel2", {"season": "sumer"}, ValueError, "did you mean 'summer'"),
+        ("scene/sentinel2", {"style": "aird"}, ValueError, "did you mean 'arid'"),
+        ("scene/sentinel2", {"saeson": "spring"}, TypeError, "did you mean 'season'"),
+        ("scene/sentinel2", {"bands": "B44"} | SMALL, ValueError, "did you mean 'B4'"),
+        ("scene/viirs", {"style": "arid"}, TypeError, "unknown option 'style'.*takes seed"),
+        ("scene/viirs", {"seed": -1}, ValueError, "seed is -1"),
+        ("scene/buildings", {"bands": "B4"}, TypeError, "takes no option 'bands'"),
+        ("scene/buildings", {"size": 100} | {"style": "arid"}, ValueError, "at least 2000 m"),
+    ],
+)
+def test_scene_explains_what_is_wrong(name, options, kind, message):
+    with pytest.raises(kind, match=message):
+        catalog.open(name, **options)

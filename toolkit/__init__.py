@@ -26,6 +26,7 @@ __all__ = [
     "models",
     "papers",
     "runs",
+    "scene",
     "training",
 ]
 

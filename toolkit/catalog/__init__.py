@@ -197,8 +197,8 @@ def _drop_broken(name, about, places):
     """Remove cached files that are not what the catalogue says, with a notice."""
     from . import cache, drivers
 
-    if about.driver.name == "file":
-        return  # these are the user's own, not ours to remove
+    if about.driver.name in ("file", "scene"):
+        return  # the user's own, not ours to remove; or without a checksum, being made here
     archive, _ = drivers.place(about.driver)
     broken = [
         places[member.path]
@@ -270,6 +270,7 @@ def open(name, **options):
         coordinates (cubic to a finer grid, average to a coarser one; by default the entry's
         `grid` if a chosen band has it, else the finest); `chunks`, as for
         `rioxarray.open_rasterio`, for a lazy, dask-backed result. For class maps: `chunks`.
+        For the teaching scene: `seed`, `style`, `season` and more, see `toolkit.scene.open`.
 
     Returns
     -------
@@ -294,23 +295,34 @@ def open(name, **options):
     from . import reading
 
     about = entry(name)
-    data = reading.read(name, about, _obtain(name), options)
+    if about.driver.name == "scene":
+        data = reading.read_scene(name, about, options)
+    else:
+        data = reading.read(name, about, _obtain(name), options)
     _opened[name] = checksum(name)
     return data
 
 
-def checksum(name):
+def checksum(name, **options):
     """Return the sha256 that identifies the content of a data set.
 
     Parameters
     ----------
     name : str
         As listed by `entries`.
+    **options
+        For the teaching scene: those that it would be opened with, without `bands` and `chunks`.
 
     Returns
     -------
     str
-        The sha256 of the file; of the list of the files' checksums where there are several.
+        The sha256 of the file; of the list of the files' checksums where there are several; of
+        version, code and options for the teaching scene.
+
+    Raises
+    ------
+    TypeError
+        Options for a data set that takes none here.
 
     Examples
     --------
@@ -319,6 +331,12 @@ def checksum(name):
     '0b805872'
     """
     about = entry(name)
+    if about.driver.name == "scene":
+        from toolkit import scene
+
+        return scene.checksum(about.driver.layer, **options)
+    if options:
+        raise TypeError(f"{name}: the checksum of a file does not depend on {', '.join(options)}")
     sums = [member.sha256 for member in about.members]
     if None in sums:
         from . import cache

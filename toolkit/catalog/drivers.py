@@ -5,8 +5,8 @@ A driver is a function ``(driver, home, progress) -> Path``: `driver` holds the 
 with the bytes that have arrived. It returns the file (or folder) with the entry's files. A driver
 that fetches leaves a file in the cache only when its sha256 is right.
 
-`scene` (the teaching scene) and `stac` (pystac-client and odc-stac) are to come: each adds its
-arguments to `schema.Driver` and its function to `DRIVERS`.
+`stac` (pystac-client and odc-stac) is to come: it adds its arguments to `schema.Driver` and its
+function to `DRIVERS`.
 """
 
 import os
@@ -54,6 +54,11 @@ def build_wheel(*args, **options):
 
 def place(driver):
     """Return where a driver's archive lies in the cache, and the key of its lock."""
+    if driver.name == "scene":
+        from toolkit import scene
+
+        where = scene.path(driver.layer, make=False)
+        return where, f"{where.parent.name}-{driver.layer}"
     key = f"{driver.sha256[:12]}-{driver.archive}"
     return cache.folder() / "archives" / key, key
 
@@ -73,6 +78,13 @@ def from_file(driver, home, progress=None):
     if driver.sha256 and path.is_file() and cache.sha256(path) != driver.sha256:
         raise cache.wrong_checksum(str(path), driver.sha256, cache.sha256(path))
     return path
+
+
+def from_scene(driver, home, progress=None):
+    """A layer of the teaching scene with its default options, made if it is not in the cache."""
+    from toolkit import scene
+
+    return scene.path(driver.layer)
 
 
 def from_url(driver, home, progress=None):
@@ -250,4 +262,4 @@ def _no_network(what, reason):
     )
 
 
-DRIVERS = {"pypi": from_pypi, "url": from_url, "file": from_file}
+DRIVERS = {"pypi": from_pypi, "url": from_url, "file": from_file, "scene": from_scene}

@@ -39,6 +39,17 @@ def read(name, entry, paths, options):
     return data
 
 
+def read_scene(name, entry, options):
+    """Open a layer of the teaching scene; what the layer says of itself counts before the entry."""
+    from toolkit import scene
+
+    data = scene.open(entry.driver.layer, **options)
+    data.attrs = _attributes(name, entry) | data.attrs
+    if entry.kind != "vector":
+        data.attrs["resolution"] = f"{abs(data.rio.resolution()[0]):g} m"
+    return data
+
+
 def _attributes(name, entry):
     described = {
         field: getattr(entry, field)

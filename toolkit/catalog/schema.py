@@ -83,9 +83,22 @@ class File(_Model):
         return Path(self.path).name
 
 
-# A new driver (`scene` and `stac` are to come) adds its arguments here and its function to
-# drivers.DRIVERS under the same name.
-Driver = Annotated[Pypi | Url | File, Field(discriminator="name")]
+class Scene(_Model):
+    """A layer of the teaching scene, made here; see `toolkit.scene.LAYERS`."""
+
+    name: Literal["scene"]
+    layer: Text
+    sha256: None = None
+
+    @property
+    def archive(self):
+        """Name of the layer."""
+        return f"scene/{self.layer}"
+
+
+# A new driver (`stac` is to come) adds its arguments here and its function to drivers.DRIVERS
+# under the same name.
+Driver = Annotated[Pypi | Url | File | Scene, Field(discriminator="name")]
 
 
 class Member(_Model):
@@ -151,6 +164,8 @@ class Entry(_Model):
         """A source that is one plain file needs no list of files."""
         driver = entry.get("driver") if isinstance(entry, dict) else None
         if isinstance(driver, dict) and not entry.get("files"):
+            if driver.get("name") == "scene":
+                return entry | {"files": [{"path": str(driver.get("layer"))}]}
             source = str(driver.get("path") or driver.get("url") or "").split("?")[0]
             if source and not source.endswith(ARCHIVES):
                 bands = [b.get("name") for b in entry.get("bands") or [] if isinstance(b, dict)]
@@ -166,6 +181,11 @@ class Entry(_Model):
             for member in [*self.files, *([self.outline] if self.outline else [])]:
                 if member.sha256 is None:
                     raise ValueError(f"files: {member.path} has no sha256")
+        if self.driver.name == "scene":
+            from toolkit import scene
+
+            scene.path(self.driver.layer, make=False)  # a ValueError where there is none
+            return self  # its layers bring their bands and classes with them
         if self.kind == "image":
             named = [band.name for band in self.bands]
             held = [band for member in self.files for band in member.bands]
@@ -254,13 +274,13 @@ def _explain(error):
     """One line for one pydantic error: the field, then the reason."""
     # A discriminated union puts the driver's name between the field and its argument.
     steps = [str(step) for step in error["loc"]]
-    if steps[:1] == ["driver"] and steps[1:2] and steps[1] in {"pypi", "url", "file"}:
+    if steps[:1] == ["driver"] and steps[1:2] and steps[1] in {"pypi", "url", "file", "scene"}:
         del steps[1]
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         message = "there is no such field; check its spelling"
     if error["type"] == "union_tag_not_found":
-        message = "it needs a `name`: pypi, url or file"
+        message = "it needs a `name`: pypi, url, file or scene"
     given = error.get("input")
     if steps and not isinstance(given, (dict, list)) and error["type"] != "missing":
         message += f" (given: {given!r})"

@@ -26,7 +26,8 @@ def print_table(console=None):
     table.add_column("cached", no_wrap=True)
     for name, row in listed.iterrows():
         # What would come over the network is the whole archive, which data sets may share.
-        mark = "[green]yes[/]" if row["cached"] else f"no, {decimal(row['download'])}"
+        missing = "made here" if row["driver"] == "scene" else decimal(row["download"])
+        mark = "[green]yes[/]" if row["cached"] else f"no, {missing}"
         text = [escape(row[column]) for column in columns]
         table.add_row(name, *text, decimal(row["size"]), mark)
     console.print(table)

@@ -4,6 +4,7 @@ What Sentinel-2, the Planet-like mosaic and the Gaofen-2-like image share; `ligh
 the shadows and the air. Simplified: every surface is Lambertian and seen from straight above.
 """
 
+import contextlib
 import gc
 from dataclasses import dataclass
 from datetime import date as Date
@@ -83,25 +84,31 @@ def ground(city, resolution, bounds=None):
     near = (box[:, 0] < east) & (box[:, 2] > west) & (box[:, 1] < north) & (box[:, 3] > south)
     rows = np.flatnonzero(near)
     rows = rows[np.argsort(surfaces["order"].to_numpy()[rows], kind="stable")]
-    # millions of small lists: looking for garbage among them takes as long as all the rest
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
+    with no_garbage():
         objects = rasterize(
-            _shapes(surfaces.geometry.to_numpy()[rows], rows),
+            shapes(surfaces.geometry.to_numpy()[rows], rows),
             out_shape=tuple(round(n) for n in shape),
             transform=from_origin(west, north, resolution, resolution),
             fill=rows[0],
             dtype="int32",
         )
-    finally:
-        if collecting:
-            gc.enable()
     height = surfaces["height"].to_numpy(np.float32)[objects]
     return Ground(bounds, resolution, objects, height)
 
 
-def _shapes(geometry, values):
+@contextlib.contextmanager
+def no_garbage():
+    """Millions of small lists: looking for garbage among them takes as long as all the rest."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def shapes(geometry, values):
     """Polygons as `rasterize` takes them, without a Python object for each ring's points."""
     parts, whole = shapely.get_parts(geometry, return_index=True)
     _, points, (rings, polygons) = shapely.to_ragged_array(parts)

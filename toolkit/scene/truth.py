@@ -13,7 +13,7 @@ import xarray as xr
 from rasterio import features
 from rasterio.transform import from_origin
 
-from toolkit.scene import buildings, materials
+from toolkit.scene import buildings, materials, optical
 from toolkit.scene.city import attributes
 
 ROOFS = ("none", "flat concrete", "metal sheet", "sloped tile", "glass")
@@ -66,8 +66,11 @@ def _within(table, bounds):
 def _burn(geometry, values, shape, transform, dtype):
     """Rasterise polygons by the centres of pixels, later ones over earlier ones."""
     out = np.zeros(shape, dtype)
-    pairs = zip(geometry, np.asarray(values).tolist(), strict=True)
-    return features.rasterize(pairs, out=out, transform=transform) if len(values) else out
+    if not len(values):
+        return out
+    with optical.no_garbage():
+        pairs = optical.shapes(np.asarray(geometry), np.asarray(values))
+        return features.rasterize(pairs, out=out, transform=transform)
 
 
 def objects(city, resolution, bounds=None):
@@ -209,9 +212,11 @@ def land_cover(city, resolution, bounds=None, oversample=None):
         bounds, _, _ = _window(city, resolution, bounds)
         data = _cover_table()[codes.to_numpy()]
     else:
-        bounds, cells = _counted(city, resolution, bounds, n)
-        cover = _cover_table()[cells]
-        count = np.stack([(cover == v).sum(-1, dtype="uint16") for v in range(1, 8)])
+        bounds, (rows, cols), _ = _window(city, resolution, bounds)
+        codes = materials_raster(city, resolution / n, bounds).to_numpy()
+        cover = _cover_table()[codes[: rows * n, : cols * n]].reshape(rows, n, cols * n)
+        count = [(cover == v).sum(1, dtype="uint8").reshape(rows, cols, n) for v in range(1, 8)]
+        count = np.stack([part.sum(-1, dtype="uint16") for part in count])
         data = (count.argmax(0) + 1).astype("uint8")
     return _array(
         data, city, resolution, bounds, "Land cover (simulated truth)", "land cover", "",
