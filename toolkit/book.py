@@ -339,6 +339,6 @@ def _digest(executed, sources):
     files += [ROOT / "data_catalog.yaml", ROOT / "constraints.txt"]
     for path in sorted(files):
         if path.is_file() and "__pycache__" not in path.parts:
-            total.update(str(path).encode() + path.read_bytes())
+            total.update(path.name.encode() + path.read_bytes())
     total.update(json.dumps(sorted(executed)).encode())
     return total.hexdigest()
