@@ -256,7 +256,7 @@ def execute(notebook, given=None, *, reuse=True, progress=True, folder=None):
 def record(metrics=None, **more):
     """Record results of a notebook, so that they can be read without opening it.
 
-    Called in a notebook, it shows the values as a small table. The executed notebook carries them,
+    Called in a notebook, it shows the values as a folded table. The executed notebook carries them,
     together with the checksums of the data opened so far and the device, and `execute` writes them
     into the run's record. Later calls add to earlier ones.
 
@@ -295,7 +295,8 @@ class Record:
         flat = pd.json_normalize(self.metrics, sep=" · ").T.rename(columns={0: "recorded"})
         return {
             "text/plain": repr(flat),
-            "text/html": flat.to_html(na_rep="undefined"),
+            "text/html": f"<details><summary>{len(flat)} values recorded</summary>"
+            f"{flat.to_html(na_rep='undefined')}</details>",
             MIME: vars(self),
         }
 
