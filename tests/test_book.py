@@ -354,3 +354,17 @@ def test_contents_name_pages_that_exist_and_papers_are_in_the_bibliography():
     assert [f for f in files if f not in made and not (book.SOURCES / f"{f}.md").is_file()] == []
     keys = re.findall(r"^@\w+\{(\w+),", (book.SOURCES / "references.bib").read_text("utf-8"), re.M)
     assert {"yin2022", "dong2020", "luo2022", "qiu2020", "long2015"} <= set(keys)
+
+
+def test_launch_buttons_appear_where_the_repository_is_known(tmp_path, monkeypatch):
+    config = tmp_path / "_config.yml"
+    text = (book.SOURCES / "_config.yml").read_text("utf-8")
+    config.write_text(text, "utf-8")
+    monkeypatch.delenv("TOOLKIT_REPOSITORY", raising=False)
+    book._launch_links(config)
+    assert config.read_text("utf-8") == text
+    monkeypatch.setenv("TOOLKIT_REPOSITORY", "https://example.org/city/notebooks")
+    book._launch_links(config)
+    settings = yaml.safe_load(config.read_text("utf-8"))
+    assert settings["repository"]["url"] == "https://example.org/city/notebooks"
+    assert settings["launch_buttons"]

@@ -165,5 +165,6 @@ def test_outlines_separates_patches_that_touch_by_a_corner():
     found = labels.outlines(label, [2])
     assert found["pixels"].tolist() == [3, 2]
     assert found["area_km2"].tolist() == pytest.approx([3, 2])
+    assert labels.outlines(label, [2], corners=True)["pixels"].tolist() == [5]
     with pytest.raises(ValueError, match="no pixel"):
         labels.outlines(label, [7])

@@ -29,7 +29,7 @@ def test_chapter_documents_the_common_parameters(path):
 def test_night_lights_runs_and_records(smoke):
     assert smoke["status"] == "done"
     assert set(smoke["data"]) >= {"burundi/lights", "burundi/population"}
-    for method in ("IFCN", "FCN8s", "linear SVM", "threshold"):
+    for method in ("IFCN", "FCN8s, aligned", "linear SVM", "threshold"):
         scores = smoke["metrics"][method]
         f1, iou = scores["F1"], scores["IoU"]
         assert 0 <= iou <= f1 <= 1
@@ -43,10 +43,11 @@ def test_night_lights_runs_and_records(smoke):
     assert len(positives) == 1
 
 
-def test_threshold_reaches_what_the_lights_allow(smoke):
-    """The best single threshold of all is known from the data alone (IoU 0.30 to 0.31)."""
+def test_no_threshold_beats_the_one_that_knows_the_labels(smoke):
     best = smoke["metrics"]["best threshold"]["IoU"]
-    assert best == pytest.approx(0.305, abs=0.01)
+    assert smoke["metrics"]["threshold"]["IoU"] <= best + 1e-6
+    # About 0.30 whatever the split: what the lights of Burundi allow (IoU over the whole country).
+    assert best == pytest.approx(0.30, abs=0.03)
 
 
 def test_same_seed_gives_the_same_record(smoke, tmp_path):

@@ -111,6 +111,14 @@ def test_new_text_is_taken_over_without_running(notebook, tmp_path):
     assert any(cell.get("outputs") for cell in executed.cells)
 
 
+def test_reuse_keeps_the_injected_parameters_and_the_file(notebook, tmp_path):
+    folder = runs.execute(notebook, {"epochs": 9}, progress=False, folder=tmp_path / "runs")
+    before = (folder / "notebook.ipynb").read_bytes()
+    assert b"epochs = 9" in before
+    runs.execute(notebook, {"epochs": 9}, folder=tmp_path / "runs")
+    assert (folder / "notebook.ipynb").read_bytes() == before
+
+
 def test_failed_cell_leaves_notebook_and_record(tmp_path):
     path = _notebook(
         tmp_path / "broken.ipynb",

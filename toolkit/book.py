@@ -94,9 +94,21 @@ def assemble(executed, target=TARGET, sources=SOURCES):
             part["chapters"] = [{"file": f"notebooks/{name}"} for name in notebooks]
     toc["parts"] = [part for part in toc["parts"] if part["chapters"]]
     (target / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False), "utf-8")
+    _launch_links(target / "_config.yml")
     (target / "catalogue.md").write_text(catalogue_page(), "utf-8")
     _widget_scripts(notebooks, target / "static" / "widgets", sources / "vendor")
     return target
+
+
+def _launch_links(config):
+    """Add launch buttons, which are plain links, where it is known what they would launch."""
+    url = os.environ.get("TOOLKIT_REPOSITORY")  # https://host/owner/name; CI sets it
+    if url:
+        settings = yaml.safe_load(config.read_text("utf-8"))
+        settings["repository"] = {"url": url, "branch": "main"}
+        settings["launch_buttons"] = {"binderhub_url": "https://mybinder.org"}
+        settings["html"]["use_repository_button"] = True
+        config.write_text(yaml.safe_dump(settings, sort_keys=False), "utf-8")
 
 
 def build(executed, target=TARGET, sources=SOURCES):
@@ -339,6 +351,6 @@ def _digest(executed, sources):
     files += [ROOT / "data_catalog.yaml", ROOT / "constraints.txt"]
     for path in sorted(files):
         if path.is_file() and "__pycache__" not in path.parts:
-            total.update(str(path).encode() + path.read_bytes())
-    total.update(json.dumps(sorted(executed)).encode())
+            total.update(path.name.encode() + path.read_bytes())
+    total.update(json.dumps([sorted(executed), os.environ.get("TOOLKIT_REPOSITORY")]).encode())
     return total.hexdigest()

@@ -29,7 +29,7 @@ def _parser():
     data.set_defaults(do=_list)
     actions = data.add_subparsers(metavar="fetch")
     fetch = actions.add_parser("fetch", help="get data sets into the cache")
-    fetch.add_argument("names", nargs="+", metavar="NAME")
+    fetch.add_argument("names", nargs="*", metavar="NAME", help="all of them if none is named")
     fetch.set_defaults(do=_fetch)
 
     run = commands.add_parser("run", help="execute a notebook with parameters and keep a record")

@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # The libraries whose version can change a number or a picture.
 LIBRARIES = [
     *("torch", "fastai", "numpy", "pandas", "xarray", "rasterio", "rioxarray", "odc-geo"),
-    *("geopandas", "scikit-learn", "matplotlib", "leafmap", "ipyleaflet"),
+    *("geopandas", "shapely", "pyproj", "scipy", "scikit-learn", "dask"),
+    *("matplotlib", "leafmap", "ipyleaflet"),
 ]
 
 
@@ -33,9 +34,10 @@ def versions():
 
 
 def key(cells, values):
-    """Hash the code of a notebook with everything it depends on, apart from the data.
+    """Hash the code of a notebook with everything it depends on.
 
-    Parts of the package that the code never imports do not count.
+    That is the parameters, the parts of the package that it imports, the versions of the libraries
+    and the data catalogue, which holds the checksum of every data set.
 
     Parameters
     ----------
@@ -54,9 +56,16 @@ def key(cells, values):
     >>> len(key(["from toolkit import accuracy"], {"seed": 1}))
     12
     """
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    python = "\n".join(TransformerManager().transform_cell(cell) for cell in cells)
     digest = hashlib.sha256(json.dumps([cells, values, versions()], sort_keys=True).encode())
-    for path in sorted(imported("\n".join(cells))):
+    for path in sorted(imported(python)):
         digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
+    # What an entry says (nodata, classes, checksums) changes a result as code does.
+    from toolkit import catalog
+
+    digest.update(Path(catalog.path()).read_bytes())
     return digest.hexdigest()[:12]
 
 
@@ -66,7 +75,7 @@ def imported(source, package="toolkit"):
     Parameters
     ----------
     source : str
-        Python code; notebook magics are passed over.
+        Python code.
     package : str
         The package that relative imports in `source` start from.
 
@@ -82,15 +91,14 @@ def imported(source, package="toolkit"):
     todo, files = [(source, package)], set()
     while todo:
         text, inside = todo.pop()
-        # Notebook magics are no Python; they import nothing of ours.
-        text = "\n".join(line for line in text.splitlines() if line.lstrip()[:1] not in {"%", "!"})
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 base = inside.rsplit(".", node.level - 1)[0] if node.level else ""
                 module = ".".join(part for part in (base, node.module) if part)
-                names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
+                names = [f"{module}.{alias.name}" for alias in node.names]
+                names += [module] * (module != "toolkit")
             else:
                 continue
             for name in names:
@@ -106,8 +114,10 @@ def imported(source, package="toolkit"):
 def _files(name):
     """Files of a module of the package; data files beside it belong to the one of their name."""
     parts = name.split(".")
-    if parts[0] != "toolkit" or len(parts) < 2:
+    if parts[0] != "toolkit":
         return []
+    if len(parts) == 1:  # ``import toolkit`` reaches every module by its attribute
+        return [p for p in (ROOT / "toolkit").rglob("*") if p.is_file() and p.suffix != ".pyc"]
     path = ROOT.joinpath(*parts)
     if path.is_dir():
         return [p for p in path.glob("*") if p.is_file()]

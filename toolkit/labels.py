@@ -224,7 +224,7 @@ def degree_of_urbanisation(
     return result.rename("degree_of_urbanisation").rio.write_nodata(NODATA)
 
 
-def outlines(label, values):
+def outlines(label, values, corners=False):
     """Draw the outlines of connected patches of some classes.
 
     Parameters
@@ -233,6 +233,8 @@ def outlines(label, values):
         Class codes, dims (y, x).
     values : sequence of int
         The codes that count as inside; pixels that touch by an edge belong together.
+    corners : bool
+        Pixels that touch by a corner belong together too, as in urban clusters.
 
     Returns
     -------
@@ -256,13 +258,18 @@ def outlines(label, values):
     inside = np.isin(label.values, list(values))
     if not inside.any():
         raise ValueError(f"no pixel of the label has one of the codes {list(values)}")
-    patches, _ = ndimage.label(inside, _FOUR)
-    found = shapes(patches.astype("int32"), mask=inside, transform=label.rio.transform())
+    patches, _ = ndimage.label(inside, _EIGHT if corners else _FOUR)
+    found = shapes(
+        patches.astype("int32"),
+        mask=inside,
+        connectivity=8 if corners else 4,
+        transform=label.rio.transform(),
+    )
     geometry = [shape(polygon) for polygon, _ in found]
     table = gpd.GeoDataFrame(geometry=geometry, crs=label.rio.crs)
     table["pixels"] = np.round(table.area / abs(label.rio.transform().determinant)).astype(int)
     if table.crs.is_projected:
-        table["area_km2"] = table.area / table.crs.axis_info[0].unit_conversion_factor ** -2 / 1e6
+        table["area_km2"] = table.area * table.crs.axis_info[0].unit_conversion_factor ** 2 / 1e6
     carried = ("title", "source", "simulated", "citation")
     table.attrs = {name: label.attrs[name] for name in carried if name in label.attrs}
     return table.sort_values("pixels", ascending=False, ignore_index=True)

@@ -53,8 +53,8 @@ def split(
         Edge of a block in pixels; by default an eighth of the scene's shorter side, but at least
         three chips.
     stratify : bool
-        Of 200 random draws of blocks or cells, keep the one whose validation part is nearest to the whole
-        in class shares and size. Needs a table made with a label.
+        Of 200 random draws of blocks or cells, keep the one whose validation part is nearest to
+        the whole in class shares and size. Needs a table made with a label.
     corner : {"upper left", "upper right", "lower left", "lower right"}
         Which corner validates.
 

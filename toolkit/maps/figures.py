@@ -17,7 +17,7 @@ from PIL import Image
 from toolkit.maps import layers as _layers
 from toolkit.maps import pictures
 
-HOUSE = Path(__file__).parents[1] / "house.mplstyle"
+HOUSE = Path(__file__).with_name("house.mplstyle")
 CAPTION = "font:13px/1.5 system-ui,sans-serif;opacity:.85;text-align:left"
 
 
@@ -103,7 +103,7 @@ def _panel(ax, stack, max_pixels):
             )  # fmt: skip
         elif layer.kind == "classes":
             for entry in layer.data.attrs["classes"]:
-                if not pictures.is_background(entry):
+                if not pictures.is_hidden(entry, layer):
                     handles.append(Patch(facecolor=entry["color"], label=entry["name"]))
     if handles:
         where = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}
@@ -190,5 +190,5 @@ def figure(fig=None, alt=None, caption=None):
 
 
 def use_style():
-    """Use the book's matplotlib style (``toolkit/house.mplstyle``) from here on."""
+    """Use the book's matplotlib style (``toolkit/maps/house.mplstyle``) from here on."""
     plt.style.use(HOUSE)

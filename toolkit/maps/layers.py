@@ -125,18 +125,19 @@ def heatmap(array, name=None, cmap="viridis", vmin=None, vmax=None, label=None):
     return Layer("heatmap", array, _name(array, name), options)
 
 
-def classes(array, name=None, opacity=0.8):
+def classes(array, name=None, opacity=0.8, hide=("background",)):
     """Colours and names of a class map, taken from ``attrs["classes"]``.
 
     Parameters
     ----------
     array : xarray.DataArray
-        Dims (y, x), whole numbers, with a CRS. Nodata (255 by default) is transparent, and so is
-        a class whose name is "background".
+        Dims (y, x), whole numbers, with a CRS. Nodata (255 by default) is transparent.
     name : str, optional
         What the layer control calls it.
     opacity : float
         Opacity to start with, 0 to 1.
+    hide : sequence of str
+        Names of classes that stay transparent and out of the legend.
 
     Returns
     -------
@@ -160,7 +161,9 @@ def classes(array, name=None, opacity=0.8):
             "maps.classes: the raster does not say what its values mean. Set attrs['classes'] = "
             "[{'value': 1, 'name': 'urban', 'color': '#D55E00'}, ...]"
         )
-    return Layer("classes", array, _name(array, name), {"opacity": float(opacity)})
+    return Layer(
+        "classes", array, _name(array, name), {"opacity": float(opacity), "hide": tuple(hide)}
+    )
 
 
 def vector(gdf, name=None, popup=None, color="#D55E00", fill=None):

@@ -99,7 +99,7 @@ def paint(layer, values):
             here = values == entry["value"]
             known |= here
             palette[number] = to_rgba_array(entry["color"])[0, :3] * 255
-            index[here] = 255 if is_background(entry) else number
+            index[here] = 255 if is_hidden(entry, layer) else number
         strange = np.unique(values[seen & ~known])
         if strange.size:
             raise ValueError(
@@ -115,7 +115,7 @@ def legend(layer, low=None, high=None):
     parts = [f"<b>{escape(layer.name)}</b>"]
     if layer.kind == "classes":
         for entry in layer.data.attrs["classes"]:
-            if not is_background(entry):
+            if not is_hidden(entry, layer):
                 parts.append(patch(to_hex(entry["color"]), entry["name"]))
     elif layer.kind == "heatmap":
         stops = colormaps[layer.options["cmap"]](np.linspace(0, 1, 9))
@@ -151,9 +151,9 @@ def notes(layers):
     return "<br>".join(lines)
 
 
-def is_background(entry):
-    """Tell whether a class is the background, which maps leave transparent."""
-    return entry["name"].strip().lower() == "background"
+def is_hidden(entry, layer):
+    """Tell whether a class map leaves a class transparent and out of its legend."""
+    return entry["name"] in layer.options.get("hide", ("background",))
 
 
 def web_grid(data, max_pixels=MAX_PIXELS):
