@@ -85,7 +85,7 @@ def _image(name, entry, paths, bands=None, resolution=None, chunks=None):
     import xarray as xr
 
     known = {band.name: band for band in entry.bands}
-    bands = _chosen(name, list(known), bands)
+    bands = chosen(name, list(known), bands)
     parts = {}
     for member in entry.files:
         if not set(member.bands) & set(bands):
@@ -128,8 +128,8 @@ def _image(name, entry, paths, bands=None, resolution=None, chunks=None):
 _SHOWN = {"name", "long_name", "units"}
 
 
-def _chosen(name, known, bands):
-    """The bands asked for, in that order; all of them by default."""
+def chosen(name, known, bands):
+    """Return the bands asked for, in that order; all of them by default."""
     if bands is None:
         return known
     bands = [bands] if isinstance(bands, str) else list(bands)

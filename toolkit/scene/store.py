@@ -5,7 +5,6 @@ Reflectance is kept in 16 bits and becomes floating point when it is read.
 """
 
 import contextlib
-import difflib
 import json
 import os
 import tempfile
@@ -18,6 +17,7 @@ import rioxarray
 import xarray as xr
 
 from toolkit.catalog import cache
+from toolkit.catalog.reading import chosen
 
 TAG = "toolkit_attributes"
 COUNTED = "reflectance x 10000"
@@ -125,7 +125,7 @@ def read_raster(where, name, kind, bands=None, chunks=None):
         array = array.load() if chunks is None else array
     else:
         known = about["bands"] or [name]
-        array = array.assign_coords(band=known).sel(band=_chosen(name, known, bands))
+        array = array.assign_coords(band=known).sel(band=chosen(f"scene/{name}", known, bands))
         counted = attrs.get("units") == COUNTED
         if counted:
             attrs["units"] = "1"
@@ -150,20 +150,3 @@ def _physical(array, nodata, divisor, chunks):
     if divisor:
         values /= divisor
     return array.copy(data=values)
-
-
-def _chosen(name, known, bands):
-    if bands is None:
-        return known
-    bands = [bands] if isinstance(bands, str) else list(bands)
-    for band in bands:
-        if band not in known:
-            near = difflib.get_close_matches(str(band), known, n=1, cutoff=0.4)
-            raise ValueError(
-                f"scene/{name} has no band {band!r}"
-                + (f"; did you mean {near[0]!r}?" if near else ".")
-                + f" It has {', '.join(known)}."
-            )
-    if not bands or len(set(bands)) != len(bands):
-        raise ValueError(f"scene/{name}: choose at least one band, and each once; got {bands}")
-    return bands
