@@ -4,14 +4,14 @@ import shapely
 from scipy import ndimage
 
 from toolkit import accuracy, papers
-from toolkit.scene import city, confusion, materials, optical, products, truth
+from toolkit.scene import cities, confusion, materials, optical, products, truth
 
 NAMES = [c["name"] for c in materials.CLASSES]
 
 
 @pytest.fixture(scope="module")
 def town():
-    return city.make(seed=5, size=3600)
+    return cities.make(seed=5, size=3600)
 
 
 @pytest.fixture(scope="module")

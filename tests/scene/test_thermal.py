@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from toolkit.scene import city, materials, optical, thermal, truth
+from toolkit.scene import cities, materials, optical, thermal, truth
 
 
 @pytest.fixture(scope="module")
 def town():
-    return city.make(seed=5, size=3000)
+    return cities.make(seed=5, size=3000)
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from toolkit.scene import city, materials, truth
+from toolkit.scene import cities, materials, truth
 
 
 @pytest.fixture(scope="module")
 def town():
-    return city.make(seed=3, style="temperate_european", size=2400.0)
+    return cities.make(seed=3, style="temperate_european", size=2400.0)
 
 
 def test_materials_fill_the_square(town):

@@ -52,7 +52,7 @@ def image(city, bounds=None, date=DATE, seed=None):
     Parameters
     ----------
     city : City
-        As `toolkit.scene.city.make` returns it.
+        As `toolkit.scene.cities.make` returns it.
     bounds : tuple of float, optional
         West, south, east, north, a multiple of 3.2 m; the inner 4 km x 4 km by default.
     date : str
@@ -72,8 +72,8 @@ def image(city, bounds=None, date=DATE, seed=None):
 
     Examples
     --------
-    >>> from toolkit.scene import city, gaofen2
-    >>> patch = gaofen2.image(city.make(seed=1))  # doctest: +SKIP
+    >>> from toolkit.scene import cities, gaofen2
+    >>> patch = gaofen2.image(cities.make(seed=1))  # doctest: +SKIP
     """
     seed = city.seed if seed is None else seed
     bounds = core(city) if bounds is None else tuple(bounds)

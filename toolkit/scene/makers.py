@@ -9,7 +9,7 @@ from functools import lru_cache
 from toolkit.scene import (
     LAYERS,
     STYLES,
-    city,
+    cities,
     gaofen2,
     optical,
     planet,
@@ -65,7 +65,7 @@ def _of_region(layer, seed):
 def town(seed, style, size):
     """The city: in the region if it is of the region's style, else a place of its own."""
     place = region.place(region.make(seed), size=size) if style == STYLES[0] else None
-    return city.make(seed, style, place=place, size=size)
+    return cities.make(seed, style, place=place, size=size)
 
 
 @lru_cache(maxsize=1)

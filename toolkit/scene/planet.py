@@ -77,7 +77,7 @@ def mosaic(city, tiles=TILES, seed=None):
     Parameters
     ----------
     city : City
-        As `toolkit.scene.city.make` returns it.
+        As `toolkit.scene.cities.make` returns it.
     tiles : sequence of Tile
         Four of them.
     seed : int, optional
@@ -97,8 +97,8 @@ def mosaic(city, tiles=TILES, seed=None):
 
     Examples
     --------
-    >>> from toolkit.scene import city, planet
-    >>> image, mask = planet.mosaic(city.make(seed=1))  # doctest: +SKIP
+    >>> from toolkit.scene import cities, planet
+    >>> image, mask = planet.mosaic(cities.make(seed=1))  # doctest: +SKIP
     """
     if len(tiles) != 4:
         raise ValueError(f"the mosaic has four tiles, got {len(tiles)}")

@@ -93,7 +93,7 @@ def from_glc10(city, ground=None, seed=None, match="overall"):
     Parameters
     ----------
     city : City
-        As `toolkit.scene.city.make` returns it.
+        As `toolkit.scene.cities.make` returns it.
     ground : optical.Ground, optional
         ``optical.ground(city, 2.5)``, made once for several layers.
     seed : int, optional
@@ -109,8 +109,8 @@ def from_glc10(city, ground=None, seed=None, match="overall"):
 
     Examples
     --------
-    >>> from toolkit.scene import city, products
-    >>> product = products.from_glc10(city.make(seed=1, style="arid", size=2400))
+    >>> from toolkit.scene import cities, products
+    >>> product = products.from_glc10(cities.make(seed=1, style="arid", size=2400))
     >>> product.shape, product.attrs["title"]
     ((240, 240), 'FROM-GLC10-like (simulated)')
     """

@@ -34,7 +34,7 @@ def scene(city, season="summer", seed=None, resolution=10, ground=None):
     Parameters
     ----------
     city : City
-        As `toolkit.scene.city.make` returns it.
+        As `toolkit.scene.cities.make` returns it.
     season : {"spring", "summer", "autumn"}
         2017-04-15, 2017-08-05, 2017-10-25.
     seed : int, optional
@@ -59,8 +59,8 @@ def scene(city, season="summer", seed=None, resolution=10, ground=None):
 
     Examples
     --------
-    >>> from toolkit.scene import city, sentinel2
-    >>> image = sentinel2.scene(city.make(seed=1), "summer")  # doctest: +SKIP
+    >>> from toolkit.scene import cities, sentinel2
+    >>> image = sentinel2.scene(cities.make(seed=1), "summer")  # doctest: +SKIP
     """
     if season not in optical.DATES:
         raise KeyError(f"unknown season {season!r}; choose one of {', '.join(optical.DATES)}")

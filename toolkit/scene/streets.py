@@ -38,7 +38,7 @@ class Plan:
     radius : float
         Where the built-up area ends on average, metres.
     roads : geopandas.GeoDataFrame
-        Main roads, see `city.City`.
+        Main roads, see `cities.City`.
     faces : numpy.ndarray of Polygon
         Cells between them, without river and airport.
     water, bank, airport : Polygon or None

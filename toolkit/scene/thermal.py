@@ -213,7 +213,7 @@ def surface_temperature(city, date="2019-08-11", resolution=30, ground=None):
     Parameters
     ----------
     city : City
-        As `toolkit.scene.city.make` returns it.
+        As `toolkit.scene.cities.make` returns it.
     date : str
         Sets sun, weather and crops.
     resolution : float
@@ -228,8 +228,8 @@ def surface_temperature(city, date="2019-08-11", resolution=30, ground=None):
 
     Examples
     --------
-    >>> from toolkit.scene import city, thermal
-    >>> town = city.make(seed=1, size=2400)
+    >>> from toolkit.scene import cities, thermal
+    >>> town = cities.make(seed=1, size=2400)
     >>> bool(295 < thermal.surface_temperature(town).mean() < 325)
     True
     """
@@ -400,8 +400,8 @@ def landsat8(
 
     Examples
     --------
-    >>> from toolkit.scene import city, thermal
-    >>> image = thermal.landsat8(city.make(seed=1, size=2400))
+    >>> from toolkit.scene import cities, thermal
+    >>> image = thermal.landsat8(cities.make(seed=1, size=2400))
     >>> image.sizes["band"], image.attrs["mtl"]["K1_CONSTANT_BAND_10"]
     (4, 774.8853)
     """

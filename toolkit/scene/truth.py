@@ -14,7 +14,7 @@ from rasterio import features
 from rasterio.transform import from_origin
 
 from toolkit.scene import buildings, materials, optical
-from toolkit.scene.city import attributes
+from toolkit.scene.cities import attributes
 
 ROOFS = ("none", "flat concrete", "metal sheet", "sloped tile", "glass")
 """Classes of `roof_type`, by value."""
@@ -78,7 +78,7 @@ def objects(city, resolution, bounds=None):
 
     Parameters
     ----------
-    city : city.City
+    city : cities.City
         The city.
     resolution : float
         Pixel size, metres.
@@ -106,7 +106,7 @@ def materials_raster(city, resolution, bounds=None):
 
     Parameters
     ----------
-    city : city.City
+    city : cities.City
         The city.
     resolution : float
         Pixel size, metres.
@@ -120,8 +120,8 @@ def materials_raster(city, resolution, bounds=None):
 
     Examples
     --------
-    >>> from toolkit.scene import city
-    >>> town = city.make(seed=1, style="arid", size=2400)
+    >>> from toolkit.scene import cities
+    >>> town = cities.make(seed=1, style="arid", size=2400)
     >>> materials_raster(town, 10).shape
     (240, 240)
     """
@@ -151,7 +151,7 @@ def fractions(city, resolution, oversample=None, bounds=None):
 
     Parameters
     ----------
-    city : city.City
+    city : cities.City
         The city.
     resolution : float
         Pixel size, metres.
@@ -185,7 +185,7 @@ def land_cover(city, resolution, bounds=None, oversample=None):
 
     Parameters
     ----------
-    city : city.City
+    city : cities.City
         The city.
     resolution : float
         Pixel size, metres.
@@ -201,8 +201,8 @@ def land_cover(city, resolution, bounds=None, oversample=None):
 
     Examples
     --------
-    >>> from toolkit.scene import city
-    >>> town = city.make(seed=1, style="arid", size=2400)
+    >>> from toolkit.scene import cities
+    >>> town = cities.make(seed=1, style="arid", size=2400)
     >>> int(land_cover(town, 30).max()) <= 7
     True
     """
@@ -229,7 +229,7 @@ def settlement(city, resolution=20.0, bounds=None):
 
     Parameters
     ----------
-    city : city.City
+    city : cities.City
         The city.
     resolution : float
         Pixel size, metres.
@@ -268,7 +268,7 @@ def height(city, resolution, bounds=None, trees=True):
 
     Parameters
     ----------
-    city : city.City
+    city : cities.City
         The city.
     resolution : float
         Pixel size, metres.
@@ -295,7 +295,7 @@ def building_mask(city, resolution, bounds=None):
 
     Parameters
     ----------
-    city : city.City
+    city : cities.City
         The city.
     resolution : float
         Pixel size, metres.
@@ -324,7 +324,7 @@ def roof_type(city, resolution, bounds=None):
 
     Parameters
     ----------
-    city : city.City
+    city : cities.City
         The city.
     resolution : float
         Pixel size, metres.
@@ -361,7 +361,7 @@ def population(city, resolution=100.0, bounds=None):
 
     Parameters
     ----------
-    city : city.City
+    city : cities.City
         The city.
     resolution : float
         Pixel size, metres.

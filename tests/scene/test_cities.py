@@ -4,19 +4,19 @@ import shapely
 from scipy import sparse
 from shapely.geometry import LineString
 
-from toolkit.scene import city, materials, shapes, styles
+from toolkit.scene import cities, materials, shapes, styles
 
 SIZE = 3600.0
 
 
 @pytest.fixture(scope="module")
 def town():
-    return city.make(seed=5, style="east_asian", size=SIZE)
+    return cities.make(seed=5, style="east_asian", size=SIZE)
 
 
 @pytest.fixture(scope="module")
 def all_styles():
-    return {name: city.make(seed=2, style=name, size=2400.0) for name in styles.STYLES}
+    return {name: cities.make(seed=2, style=name, size=2400.0) for name in styles.STYLES}
 
 
 def checksum(table):
@@ -24,8 +24,8 @@ def checksum(table):
 
 
 def test_same_seed_same_city_and_another_seed_another(town):
-    again = city.make(seed=5, style="east_asian", size=SIZE)
-    other = city.make(seed=6, style="east_asian", size=SIZE)
+    again = cities.make(seed=5, style="east_asian", size=SIZE)
+    other = cities.make(seed=6, style="east_asian", size=SIZE)
     for layer in ("surfaces", "buildings", "roads", "districts", "trees"):
         assert checksum(getattr(town, layer)) == checksum(getattr(again, layer)), layer
         assert checksum(getattr(town, layer)) != checksum(getattr(other, layer)), layer
@@ -101,7 +101,7 @@ def test_heights_are_those_of_houses(all_styles):
 
 
 def test_the_middle_is_built_more_densely():
-    place = city.make(seed=1, style="mediterranean", size=6000.0)
+    place = cities.make(seed=1, style="mediterranean", size=6000.0)
     at = shapely.get_coordinates(place.buildings.centroid.values)
     away = np.hypot(at[:, 0] - place.place["x"], at[:, 1] - place.place["y"])
     roof = place.buildings.area.to_numpy()
@@ -128,7 +128,7 @@ def test_a_place_of_the_region_is_kept():
     place = {"name": "Test", "x": 404_000.0, "y": 3_399_000.0, "population": 250_000,
              "radius_m": 1200.0, "river": river, "crs": "EPSG:32648",
              "terrain": lambda x, y: 500 + 0.01 * (x - 404_000)}  # fmt: skip
-    made = city.make(seed=1, place=place, size=3600.0)
+    made = cities.make(seed=1, place=place, size=3600.0)
     assert made.crs == "EPSG:32648" and made.place["name"] == "Test"
     assert made.bounds[0] % 600 == 0 and made.bounds[2] - made.bounds[0] == 3600
     water = made.surfaces[made.surfaces["material"] == "water_river"].union_all()
@@ -140,11 +140,11 @@ def test_a_place_of_the_region_is_kept():
 
 def test_bad_input_is_explained():
     with pytest.raises(KeyError, match="no style 'lunar'"):
-        city.make(style="lunar")
+        cities.make(style="lunar")
     with pytest.raises(ValueError, match="square"):
-        city.make(bounds=(0, 0, 5000, 4000))
+        cities.make(bounds=(0, 0, 5000, 4000))
     with pytest.raises(ValueError, match="seed"):
-        city.make(seed=-1)
+        cities.make(seed=-1)
 
 
 def test_clip_matches_the_general_intersection():
