@@ -26,6 +26,12 @@ def test_chapter_documents_the_common_parameters(path):
     assert table["help"].str.len().gt(10).all()
 
 
+def test_the_start_runs_on_a_small_scene():
+    record = _record(runs.execute("00", {"profile": "smoke"}, progress=False))
+    assert record["status"] == "done"
+    assert any(name.startswith("scene/") for name in record["data"])
+
+
 def test_night_lights_runs_and_records(smoke):
     assert smoke["status"] == "done"
     assert set(smoke["data"]) >= {"burundi/lights", "burundi/population"}

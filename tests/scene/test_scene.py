@@ -149,3 +149,13 @@ def test_styles_are_those_of_the_city():
 def test_unknown_layer_is_explained():
     with pytest.raises(ValueError, match=r"no layer 'sentinel'; did you mean 'sentinel2'"):
         scene.open("sentinel")
+
+
+def test_a_city_opens_its_own_layers_and_no_other():
+    place = scene.city(seed=1, **SMALL)
+    assert content(place.open("roads")) == content(scene.open("roads", seed=1, **SMALL))
+    assert "viirs" not in place.layers
+    with pytest.raises(ValueError, match="a city has no layer 'viirs'"):
+        place.open("viirs")
+    with pytest.raises(ValueError, match="did you mean 'arid'"):
+        scene.city(style="aird")

@@ -429,7 +429,8 @@ def fetch_all(names, console=None):
     Parameters
     ----------
     names : list of str
-        Names as listed by `entries`; an empty list means all.
+        Names as listed by `entries`; an empty list means all that are downloaded. Layers of the
+        scene are made when they are first opened, or when they are named here.
     console : rich.console.Console, optional
         Where to print; the terminal by default.
 

@@ -40,11 +40,14 @@ def fetch_all(names, console=None):
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = console or Console()
+    if not names:
+        listed = catalog.entries()["driver"]
+        names = list(listed.index[listed != "scene"])
     failed = {}
     columns = [TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn()]
     with Progress(*columns, console=console) as bars:
         tasks = {}  # one per archive, which several data sets may share
-        for name in names or list(catalog.entries().index):
+        for name in names:
             try:
                 driver = catalog.entry(name).driver
                 total = getattr(driver, "bytes", None)
@@ -65,5 +68,5 @@ def fetch_all(names, console=None):
         message = f"[red]{escape(str(name))}[/]: {type(error).__name__}: {escape(str(error))}"
         console.print(message, soft_wrap=True)
     if failed:
-        console.print(f"{len(failed)} of {len(names) or 'all'} could not be fetched.")
+        console.print(f"{len(failed)} of {len(names)} could not be fetched.")
     return len(failed)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["LAYERS", "SIZE", "STYLES", "Layer", "checksum", "open", "path"]
+__all__ = ["LAYERS", "SIZE", "STYLES", "City", "Layer", "checksum", "city", "open", "path"]
 
 SIZE = 12_000
 """Side of a city's square, metres, where not given."""
@@ -260,6 +260,70 @@ def open(layer, seed=0, style=None, bands=None, chunks=None, **options):
 
 
 _RASTERS = ("image", "classes")
+
+
+@dataclass(frozen=True)
+class City:
+    """One simulated city, as `city` gives it: its layers are made when they are asked for.
+
+    Attributes
+    ----------
+    seed : int
+    style : str
+    size : int
+        Side of its square, metres.
+    """
+
+    seed: int
+    style: str
+    size: int
+
+    @property
+    def layers(self):
+        """Names of the layers that a city has."""
+        return [name for name, layer in LAYERS.items() if layer.of == "city"]
+
+    def open(self, layer, **options):
+        """Open one of `layers`; options as for `toolkit.scene.open`."""
+        if layer not in self.layers:
+            raise ValueError(
+                f"a city has no layer {layer!r}{_near(layer, self.layers)} "
+                f"It has {', '.join(self.layers)}."
+            )
+        return open(layer, seed=self.seed, style=self.style, size=self.size, **options)
+
+
+def city(seed=0, style=STYLES[0], size=SIZE):
+    """Name a simulated city: of a seed, a style and a size. Nothing is made yet.
+
+    Parameters
+    ----------
+    seed : int
+        Another seed gives another place.
+    style : str
+        One of `STYLES`.
+    size : int
+        Side of its square in metres, a multiple of 600.
+
+    Returns
+    -------
+    City
+        ``city.open("sentinel2", season="autumn")`` makes that layer, and what it needs.
+
+    Raises
+    ------
+    ValueError
+        No such style, or a bad seed.
+
+    Examples
+    --------
+    >>> from toolkit import scene
+    >>> here = scene.city(seed=1, style="arid", size=3000)
+    >>> here.open("land_cover", resolution=30).shape
+    (100, 100)
+    """
+    known = _checked("buildings", {"seed": seed, "style": style, "size": size})
+    return City(known["seed"], known["style"], known["size"])
 
 
 def checksum(layer, **options):
