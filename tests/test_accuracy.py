@@ -545,3 +545,14 @@ def test_optimal_threshold_explains_bad_input():
         accuracy.optimal_threshold(np.array([0, 255]), np.array([0.5, 0.5]))
     with pytest.raises(ValueError, match="shape"):
         accuracy.optimal_threshold(np.zeros(3), np.zeros(4))
+
+
+def test_a_comparison_of_measured_values_is_a_map():
+    lights = xr.DataArray(
+        np.array([[1.0, 9.0], [8.0, 2.0]], "float32"),
+        dims=("y", "x"),
+        coords={"y": [1, 0], "x": [0, 1]},
+    )
+    lights = lights.rio.write_crs("EPSG:32648").rio.write_nodata(np.nan)
+    truth = (lights > 5).astype("uint8")  # inherits the nodata NaN, which no integer can hold
+    assert accuracy.confusion(truth, (lights > 3).astype("uint8")).overall == 1

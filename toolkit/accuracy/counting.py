@@ -58,8 +58,13 @@ def confusion(truth, predicted, classes=None, ignore=IGNORE):
 
 
 def _flat(array):
-    """A raster file read as one band is a plain (y, x) map."""
-    return array.squeeze("band", drop=True) if array.sizes.get("band") == 1 else array
+    """A map as (y, x), without the nodata NaN that ``lights > 20`` inherits from the lights."""
+    array = array.squeeze("band", drop=True) if array.sizes.get("band") == 1 else array
+    fill = array.attrs.get("_FillValue")
+    if array.dtype.kind in "biu" and isinstance(fill, float | np.floating) and np.isnan(fill):
+        array = array.assign_attrs()  # a copy of the attributes, not of the pixels
+        del array.attrs["_FillValue"]
+    return array
 
 
 def _prepare(truth, predicted, classes, ignore):
