@@ -37,7 +37,7 @@ def test_magics_and_continuation_lines_are_no_stumbling_block():
 
 def test_plain_import_counts_the_whole_package():
     names = {path.name for path in fingerprint.imported("import toolkit")}
-    assert {"runs.py", "fcn.py", "papers.yaml", "house.mplstyle"} <= names
+    assert {"sweeps.py", "fcn.py", "papers.yaml", "house.mplstyle"} <= names
 
 
 def test_style_of_the_figures_counts():

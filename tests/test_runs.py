@@ -6,6 +6,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from toolkit import cli, runs
+from toolkit.runs import notebooks
 
 PARAMETERS = """epochs: int = 2  # passes over the training chips
 rate: float = 0.5  # learning rate
@@ -139,7 +140,7 @@ def test_failed_cell_leaves_notebook_and_record(tmp_path):
 def test_half_a_record_is_no_finished_run(notebook, tmp_path):
     folder = runs.execute(notebook, progress=False, folder=tmp_path / "runs")
     (folder / "record.json").write_text('{"status": "do')
-    assert not runs._finished(folder)
+    assert not notebooks._finished(folder)
 
 
 def test_table_collates_and_skips_the_unreadable(tmp_path):

@@ -3,6 +3,8 @@
 import argparse
 import sys
 import time
+import warnings
+from pathlib import Path
 
 
 def main(arguments=None):
@@ -47,6 +49,8 @@ def _parser():
     run.add_argument("--parameters", action="store_true", help="list the parameters and stop")
     run.set_defaults(do=_run)
 
+    _add_sweep(commands)
+
     runs = commands.add_parser("runs", help="list the runs that were recorded")
     runs.set_defaults(do=_runs)
 
@@ -54,6 +58,78 @@ def _parser():
     book.add_argument("--profile", default="quick", help="smoke, quick (default) or paper")
     book.set_defaults(do=_book)
     return parser
+
+
+SWEEP = """\
+Run an experiment with many parameter sets, several at once, and keep a record of each run.
+
+FILE.yaml says what to run:
+
+  experiment: package.module:function   # or a notebook: 01
+  title: what it is for                 # optional
+  data: [burundi/lights]                # optional: their checksums are recorded
+  common: {iterations: 600}             # optional: the same in every run
+  grid:                                 # every combination of these ...
+    seed: [1, 2, 3]
+    width: [0.5, 1.0]
+  list:                                 # ... with each of these; either may be left out
+    - {network: fcn8s}
+    - {network: ifcn}
+
+A function takes the parameters by name and returns a dict, a Series or a DataFrame of numbers; a
+notebook hands them to runs.record. A misspelt name is found before anything runs. The module may
+lie beside the file."""
+SWEEP_END = """\
+Each run has a folder build/sweeps/EXPERIMENT/KEY/ with record.json (parameters, results, seconds,
+memory, versions, seed, checksums, device), log.txt and, where it returned one, table.csv.
+
+  finished      skipped, until code, parameters, data or torch, fastai, numpy change
+  failed        kept with error and traceback; --retry runs it again
+  interrupted   starts anew; Ctrl-C keeps what is finished
+
+The exit status is 1 if a run failed, 130 after Ctrl-C.
+
+  toolkit sweep results/ifcn_ablation.yaml --dry-run
+  toolkit sweep results/ifcn_ablation.yaml --workers 4 --publish"""
+
+
+def _add_sweep(commands):
+    sweep = commands.add_parser(
+        "sweep",
+        help="run an experiment or a notebook with many parameter sets",
+        description=SWEEP,
+        epilog=SWEEP_END,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    sweep.add_argument("file", metavar="FILE.yaml", help="what to run, as above")
+    sweep.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="runs at once, each with its share of the cores (default: half the cores)",
+    )
+    sweep.add_argument("--retry", action="store_true", help="run again what failed")
+    sweep.add_argument("--dry-run", action="store_true", help="list the runs and their state")
+    sweep.add_argument(
+        "--publish",
+        nargs="?",
+        const=True,
+        metavar="NAME",
+        help="write results/NAME.csv and .json, small enough to commit (default: the file's name)",
+    )
+    sweep.add_argument(
+        "--any-code",
+        action="store_true",
+        help="take finished runs as they are, even if the code has changed since",
+    )
+    sweep.add_argument("--folder", metavar="DIR", help="where runs are kept (build/sweeps)")
+    sweep.add_argument(
+        "--scheduler",
+        default="local",
+        metavar="ADDRESS",
+        help="of a dask cluster, such as tcp://host:8786 (default: this machine)",
+    )
+    sweep.set_defaults(do=_sweep)
 
 
 def _list(options):
@@ -94,10 +170,41 @@ def _run(options):
     print(f"{folder / 'notebook.ipynb'}\n{folder / 'record.json'}")
 
 
+def _sweep(options):
+    from . import runs
+
+    which = {"folder": options.folder, "any_code": options.any_code}
+    if options.dry_run:
+        table = runs.plan(options.file, **which)
+        print(table.to_string())
+        print(", ".join(f"{n} {state}" for state, n in table["state"].value_counts().items()))
+        return 0
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        table = runs.sweep(
+            options.file,
+            workers=options.workers,
+            retry=options.retry,
+            scheduler=options.scheduler,
+            **which,
+        )
+        if options.publish:
+            name = Path(options.file).stem if options.publish is True else options.publish
+            path = runs.publish(table, name)
+            print(f"{path}\n{path.with_suffix('.json')}")
+    for each in told:
+        print(f"toolkit: {each.message}", file=sys.stderr)
+    states = table.drop_duplicates("key")["status"].value_counts()
+    print(f"{', '.join(f'{n} {state}' for state, n in states.items())}: {table.attrs['folder']}")
+    return int("failed" in states)
+
+
 def _runs(options):
     from . import runs
 
     table = runs.table()
+    wordy = ("versions.", "data.", "table.", "traceback", "again")
+    table = table[[name for name in table if not name.startswith(wordy)]]
     print(table.dropna(axis=1, how="all").to_string() if len(table) else "No run recorded yet.")
 
 

@@ -1,4 +1,4 @@
-"""How is a notebook executed with parameters, recorded and collated?
+"""How is one notebook executed with parameters and recorded?
 
 A run is a folder ``build/runs/<notebook>/<key>/`` with the executed ``notebook.ipynb`` and a
 ``record.json``. The key is a hash of everything the result depends on (`toolkit.fingerprint`). A
@@ -7,23 +7,18 @@ run whose key is unchanged is not executed again.
 
 import ast
 import json
-import math
-import numbers
-import os
-import platform
-import sys
-import threading
+import re
 import time
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 
-from .fingerprint import ROOT, key, versions
+from ..fingerprint import ROOT, key, versions
+from .records import MIME, RUNS, PeakMemory, Record, device, plain, write_json
 
-RUNS = ROOT / "build" / "runs"
 NOTEBOOKS = ROOT / "notebooks"
-MIME = "application/vnd.toolkit.record+json"
 PROFILES = ("smoke", "quick", "paper")
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def find(notebook):
@@ -140,13 +135,13 @@ def check(notebook, given):
                 f"{find(notebook).name} has no parameter {name!r}: {hint}"
                 f"It has {', '.join(values)}."
             )
-        values[name] = _convert(name, value, values[name], table.loc[name, "help"])
+        values[name] = convert(name, value, values[name], table.loc[name, "help"])
     if "profile" in values and values["profile"] not in PROFILES:
         raise ValueError(f"profile is {values['profile']!r}; choose one of {', '.join(PROFILES)}")
     return values
 
 
-def _convert(name, value, default, help):
+def convert(name, value, default, help):
     wanted = type(default)
     if isinstance(value, str) and wanted is not str:
         try:
@@ -196,27 +191,40 @@ def execute(notebook, given=None, *, reuse=True, progress=True, folder=None):
     --------
     >>> folder = execute("01", {"profile": "smoke"})  # doctest: +SKIP
     """
-    import papermill
-
     path = find(notebook)
     values = check(path, given or {})
-    code = key([cell.source for cell in _code(_read(path))], values)
+    code = notebook_key(path, values)
     run = Path(folder or RUNS) / path.stem / code
     if reuse and _finished(run):
         _take_markdown(path, run / "notebook.ipynb")
         return run
+    execute_into(run, path, values, given, progress=progress)
+    return run
+
+
+def notebook_key(path, values):
+    """Key of a run: what its result depends on."""
+    return key([cell.source for cell in _code(_read(path))], values)
+
+
+def execute_into(run, path, values, given, *, progress=False, more=None):
+    """Execute the notebook at `path` in the folder `run`, whatever is there already."""
+    import papermill
+
     run.mkdir(parents=True, exist_ok=True)
     record = {
         "notebook": path.stem,
-        "key": code,
+        "key": run.name,
         "parameters": values,
         "seed": values.get("seed"),
         "versions": versions(),
         "status": "running",
         "run": {"started": datetime.now(UTC).isoformat(timespec="seconds")},
     }
-    _write_json(run / "record.json", record)
-    started, memory = time.perf_counter(), _PeakMemory()
+    more = more or {}
+    record |= more | {"run": record["run"] | more.get("run", {})}
+    write_json(run / "record.json", record)
+    started, memory = time.perf_counter(), PeakMemory()
     try:
         with memory:
             papermill.execute_notebook(
@@ -234,6 +242,7 @@ def execute(notebook, given=None, *, reuse=True, progress=True, folder=None):
         record |= {
             "status": "failed",
             "error": f"{error.ename}: {error.evalue}",
+            "traceback": COLOURS.sub("", "\n".join(error.traceback or [])),
             "cell": error.cell_index,
         }
         raise RuntimeError(
@@ -244,13 +253,14 @@ def execute(notebook, given=None, *, reuse=True, progress=True, folder=None):
         record |= {"status": "interrupted", "error": repr(error)}
         raise
     finally:
-        record |= _collect(run / "notebook.ipynb")
+        found = _collect(run / "notebook.ipynb")
+        found["data"] = record.get("data", {}) | found["data"]
+        record |= found
         record["run"] |= {
             "seconds": round(time.perf_counter() - started, 1),
             "peak_memory_mb": memory.peak_mb,
         }
-        _write_json(run / "record.json", record)
-    return run
+        write_json(run / "record.json", record)
 
 
 def record(metrics=None, **more):
@@ -277,57 +287,15 @@ def record(metrics=None, **more):
     >>> record(f1=0.5).metrics
     {'f1': 0.5}
     """
-    from . import catalog
+    from .. import catalog
 
-    values = _plain(metrics if metrics is not None else {}) | _plain(more)
-    return Record(values, catalog.opened(), _device())
-
-
-class Record:
-    """Results on their way from a notebook to the record of its run; see `record`."""
-
-    def __init__(self, metrics, data, device):
-        self.metrics, self.data, self.device = metrics, data, device
-
-    def _repr_mimebundle_(self, include=None, exclude=None):
-        import pandas as pd
-
-        flat = pd.json_normalize(self.metrics, sep=" · ").T.rename(columns={0: "recorded"})
-        return {
-            "text/plain": repr(flat),
-            "text/html": f"<details><summary>{len(flat)} values recorded</summary>"
-            f"{flat.to_html(na_rep='undefined')}</details>",
-            MIME: vars(self),
-        }
-
-
-def _plain(value):
-    """Turn tables, arrays' scalars and numbers into what JSON can hold."""
-    if hasattr(value, "to_frame"):  # a Series
-        return _plain(value.to_dict())
-    if hasattr(value, "to_dict"):  # a DataFrame, by rows
-        return _plain(value.to_dict(orient="index"))
-    if isinstance(value, dict):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        return int(value)
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        return float(f"{float(value):.6g}") if math.isfinite(value) else None
-    return value if value is None or isinstance(value, bool) else str(value)
-
-
-def _device():
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {os.cpu_count()} cores"
+    values = plain(metrics if metrics is not None else {}) | plain(more)
+    return Record(values, catalog.opened(), device())
 
 
 def _collect(notebook):
     """Metrics, data and device that the outputs of an executed notebook carry."""
-    found = {"metrics": {}, "data": {}, "device": _device()}
+    found = {"metrics": {}, "data": {}, "device": device()}
     if notebook.exists():
         for cell in _code(_read(notebook)):
             for output in cell.outputs:
@@ -379,74 +347,3 @@ def _code(notebook):
         for cell in notebook.cells
         if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", [])
     ]
-
-
-def _write_json(path, content):
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    os.replace(part, path)
-
-
-class _PeakMemory(threading.Thread):
-    """Largest resident memory of this process's children (the kernel), sampled while it runs."""
-
-    def __init__(self, seconds=0.5):
-        super().__init__(daemon=True)
-        self.peak_mb, self._seconds, self._stop_now = 0, seconds, threading.Event()
-
-    def run(self):
-        import psutil
-
-        me = psutil.Process()
-        while not self._stop_now.wait(self._seconds):
-            total = 0
-            for child in me.children(recursive=True):
-                try:
-                    total += child.memory_info().rss
-                except psutil.Error:
-                    continue
-            self.peak_mb = max(self.peak_mb, round(total / 2**20))
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *error):
-        self._stop_now.set()
-        self.join()
-
-
-def table(*folders):
-    """Collate the records of all runs into one table.
-
-    Parameters
-    ----------
-    *folders : Path
-        Where to look; ``build/runs`` and ``results`` by default.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a run, oldest first: notebook, status, parameters (``parameters.seed``), metrics
-        (``metrics.f1``), seconds, peak memory in MB, device. Unreadable records are left out with
-        a warning.
-
-    Examples
-    --------
-    >>> table().columns[:2].tolist()  # doctest: +SKIP
-    ['notebook', 'key']
-    """
-    import warnings
-
-    import pandas as pd
-
-    rows = []
-    for folder in folders or (RUNS, ROOT / "results"):
-        for path in sorted(Path(folder).rglob("*record.json")):
-            try:
-                rows.append(json.loads(path.read_text("utf-8")))
-            except (OSError, ValueError) as error:
-                warnings.warn(f"left out {path}: {error}", stacklevel=2)
-    if not rows:
-        return pd.DataFrame(columns=["notebook", "key", "status"])
-    return pd.json_normalize(rows).sort_values("run.started", ignore_index=True)
