@@ -1,0 +1,56 @@
+"""Chapter 1: urban land from night lights, by networks and by simpler methods.
+
+Notebook 01 tells it step by step with these functions; sweeps call `run`, `methods` and `transfer`.
+"""
+
+from toolkit.experiments.night_lights.places import (
+    SOURCES,
+    Ground,
+    ground,
+    halves,
+    image_of,
+    sample,
+    zoomed,
+)
+from toolkit.experiments.night_lights.scores import (
+    NETWORKS,
+    PROFILES,
+    held_out,
+    network_of,
+    probability,
+    settled,
+    svm,
+    threshold,
+    train,
+)
+from toolkit.experiments.night_lights.trials import (
+    compare_abroad,
+    methods,
+    run,
+    scores_of,
+    transfer,
+)
+
+__all__ = [
+    "NETWORKS",
+    "PROFILES",
+    "SOURCES",
+    "Ground",
+    "compare_abroad",
+    "ground",
+    "halves",
+    "held_out",
+    "image_of",
+    "methods",
+    "network_of",
+    "probability",
+    "run",
+    "sample",
+    "scores_of",
+    "settled",
+    "svm",
+    "threshold",
+    "train",
+    "transfer",
+    "zoomed",
+]
