@@ -4,6 +4,7 @@ Notebook 01 tells it step by step with these functions; sweeps call `run`, `meth
 """
 
 from toolkit.experiments.night_lights.places import (
+    CLASSES,
     SOURCES,
     Ground,
     ground,
@@ -18,7 +19,7 @@ from toolkit.experiments.night_lights.scores import (
     held_out,
     network_of,
     probability,
-    settled,
+    setting,
     svm,
     threshold,
     train,
@@ -32,6 +33,7 @@ from toolkit.experiments.night_lights.trials import (
 )
 
 __all__ = [
+    "CLASSES",
     "NETWORKS",
     "PROFILES",
     "SOURCES",
@@ -47,7 +49,7 @@ __all__ = [
     "run",
     "sample",
     "scores_of",
-    "settled",
+    "setting",
     "svm",
     "threshold",
     "train",

@@ -18,14 +18,18 @@ CLASSES = [
 ]
 
 SOURCES = {
-    "scene": dict(rows=20, cols=20, coverage=0.9, per_cell=(2, 8), epochs=8),
-    "burundi": dict(rows=12, cols=10, coverage=0.5, per_cell=(2, 8), epochs=32),
+    "scene": dict(rows=20, cols=20, coverage=0.9, per_cell=(2, 8), epochs=8, zoom=2.0),
+    "burundi": dict(rows=12, cols=10, coverage=0.5, per_cell=(2, 8), epochs=32, zoom=2.0),
 }
-"""The fishnet of each source, and the passes over its chips in the profile quick.
+"""The fishnet of each source; passes over its chips, and how much they are enlarged, in `quick`.
 
 Burundi is much smaller than the Yangtze belt: in a net of 20 x 20 a cell would be smaller than a
 chip, so it gets 12 x 10 cells, kept where half of them is image.
 """
+
+
+APART = [1, 5, 10, 20]
+"""Burundi: ranks by population, from 0, of the towns that no chip comes near."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,9 @@ def _towns(degree, codes, population):
     towns = towns.sort_values("population", ascending=False, ignore_index=True)
     towns.insert(0, "name", [f"town {number}" for number in range(1, len(towns) + 1)])
     towns["size"] = np.where(towns["population"] >= 100_000, "medium", "small")
-    return towns.assign(role="train", radius_m=3000.0)
+    towns["role"] = "train"
+    towns.loc[towns.index.intersection(APART), "role"] = "generalisation"
+    return towns.assign(radius_m=3000.0)
 
 
 def image_of(lights):
@@ -193,7 +199,8 @@ def sample(place, seed=0, keep_out=1.5):
     apart = place.settlements[place.settlements["role"] == "generalisation"]
     if apart.empty:
         return table
-    zones = apart.to_crs(table.crs).buffer(keep_out * apart["radius_m"]).union_all()
+    metres = apart.to_crs(apart.estimate_utm_crs())
+    zones = metres.buffer(keep_out * apart["radius_m"]).to_crs(table.crs).union_all()
     out = table[~table.intersects(zones)].reset_index(drop=True)
     out.attrs = table.attrs
     return out

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from toolkit import accuracy, chips, mapping, models, training
+from toolkit import _checks, accuracy, chips, mapping, models, training
 from toolkit.experiments.night_lights.places import DARK, SOURCES
 
 NETWORKS = {
@@ -15,10 +15,18 @@ NETWORKS = {
 
 PROFILES = {
     "smoke": dict(zoom=2.0, width=1 / 16, fc_width=1024, fc_kernel=3, epochs=1, rate=3e-3),
-    "quick": dict(zoom=3.0, width=1 / 8, fc_width=1024, fc_kernel=3, epochs=0, rate=3e-3),
-    "paper": dict(zoom=224 / 36, width=1.0, fc_width=4096, fc_kernel=7, epochs=0, rate=1e-4),
+    "quick": dict(zoom=0, width=1 / 8, fc_width=1024, fc_kernel=3, epochs=0, rate=3e-3),
+    "paper": dict(
+        zoom=224 / 36,
+        width=1.0,
+        fc_width=4096,
+        fc_kernel=7,
+        iterations=20_000,
+        rate=1e-4,
+        schedule="constant",
+    ),
 }
-"""How much work is done; `epochs` 0 is the source's own number, or the paper's iterations."""
+"""How much work is done; a zoom of 0 and epochs of 0 are the source's own, see `setting`."""
 
 WATCHED = 280
 """Validation chips that are scored after every pass over the training chips."""
@@ -40,8 +48,7 @@ def train(network, fine, table, seed=0, augment=True, **setting):
     augment : bool
         Turn and mirror chips.
     **setting
-        width, fc_width, fc_kernel, alignment ("same", "caffe" or None for the network's own),
-        batch_size, rate, and epochs or iterations.
+        See `setting`. A U-Net, which costs three times as much per pass, gets half the epochs.
 
     Returns
     -------
@@ -66,6 +73,9 @@ def train(network, fine, table, seed=0, augment=True, **setting):
         augment=augment,
         seed=seed,
     )
+    epochs = setting.get("epochs", 0)
+    if epochs and network == "U-Net":
+        epochs = max(1, epochs // 2)
     recipe = training.recipe("ifcn").replace(
         lr=float(setting.get("rate", 3e-3)),
         schedule=setting.get("schedule", "one_cycle"),
@@ -73,20 +83,56 @@ def train(network, fine, table, seed=0, augment=True, **setting):
         monitor="train_loss",
         metrics=setting.get("metrics", ("f1", "kappa")),
         seed=seed,
-        **({"epochs": setting["epochs"]} if setting.get("epochs") else
-           {"iterations": setting.get("iterations", 20_000)}),
-    )  # fmt: skip
+        **({"epochs": epochs} if epochs else {"iterations": setting.get("iterations", 20_000)}),
+    )
     learn = training.learner(loaders, network_of(network, seed, **setting), recipe)
     with learn.no_logging():
         return training.fit(learn)
 
 
-def settled(network, source, setting):
-    """Fill in the passes over the chips: the source's, and half as many for the costly U-Net."""
-    if setting.get("epochs") or setting.get("iterations"):
-        return setting
-    epochs = SOURCES[source]["epochs"]
-    return setting | {"epochs": max(1, epochs // 2 if network == "U-Net" else epochs)}
+def setting(profile="quick", source="scene", **changes):
+    """Look up how much work a profile does, and how much it enlarges the scene.
+
+    Parameters
+    ----------
+    profile : str
+        Key of `PROFILES`.
+    source : {"scene", "burundi"}
+        Gives zoom and epochs where the profile leaves them open (0).
+    **changes
+        Other values: zoom, width, fc_width, fc_kernel, alignment ("same", "caffe" or None for the
+        network's own), epochs, iterations, rate, batch_size; zeros change nothing.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        No such profile or source.
+    TypeError
+        No such value.
+
+    Examples
+    --------
+    >>> setting("quick", "scene", width=1 / 4)["zoom"]
+    2.0
+    """
+    _checks.choice(profile, PROFILES, "profile")
+    _checks.choice(source, SOURCES, "source")
+    chosen = {key: SOURCES[source][key] for key in ("zoom", "epochs")}
+    chosen |= {key: value for key, value in PROFILES[profile].items() if value}
+    known = {*PROFILES["quick"], "alignment", "iterations", "batch_size", "metrics", "schedule"}
+    for name in changes:
+        if name not in known:
+            raise TypeError(f"setting: no value {name!r}; there are {', '.join(sorted(known))}")
+    chosen |= {name: value for name, value in changes.items() if value}
+    if changes.get("epochs"):
+        chosen.pop("iterations", None)
+    elif chosen.get("iterations"):
+        chosen.pop("epochs")
+    return chosen
 
 
 def network_of(network, seed=0, in_channels=1, **setting):

@@ -6,10 +6,9 @@ import xarray as xr
 from toolkit import _checks, accuracy, chips
 from toolkit.experiments.night_lights.places import ground, halves, sample, zoomed
 from toolkit.experiments.night_lights.scores import (
-    PROFILES,
     held_out,
     probability,
-    settled,
+    setting,
     svm,
     threshold,
     train,
@@ -27,7 +26,7 @@ def scores_of(matrix):
     }  # fmt: skip
 
 
-def methods(networks=("IFCN", "FCN8s", "U-Net"), source="scene", seed=0, **setting):
+def methods(networks=("IFCN", "FCN8s", "U-Net"), source="scene", seed=0, **changes):
     """Score networks, SVM and threshold on held-out ground, as in Table 2.
 
     Parameters
@@ -38,8 +37,8 @@ def methods(networks=("IFCN", "FCN8s", "U-Net"), source="scene", seed=0, **setti
         See `ground`.
     seed : int
         Of chips, halves and training.
-    **setting
-        Changes to ``PROFILES["quick"]``, see `train`; alignment is "same" if not given.
+    **changes
+        Changes to the profile quick, see `setting`; alignment is "same" if not given.
 
     Returns
     -------
@@ -50,15 +49,13 @@ def methods(networks=("IFCN", "FCN8s", "U-Net"), source="scene", seed=0, **setti
     --------
     >>> methods(["IFCN"], source="burundi", epochs=1)  # doctest: +SKIP
     """
-    setting = PROFILES["quick"] | {"alignment": "same"} | setting
+    chosen = setting("quick", source, **{"alignment": "same"} | changes)
     place = ground(source)
     parts, where = halves(place, sample(place, seed), seed)
-    fine = zoomed(place, setting["zoom"])
+    fine = zoomed(place, chosen["zoom"])
     scores = {
         name: {
-            half: probability(
-                train(name, fine, part, seed, **settled(name, source, setting)).model, fine, place
-            )
+            half: probability(train(name, fine, part, seed, **chosen).model, fine, place)
             for half, part in parts.items()
         }
         for name in networks
@@ -72,7 +69,9 @@ def methods(networks=("IFCN", "FCN8s", "U-Net"), source="scene", seed=0, **setti
     return pd.DataFrame(rows).T.rename_axis("method").reset_index()
 
 
-def run(network="IFCN", source="scene", split="cells", iterations=400, seed=0, **setting):
+def run(
+    network="IFCN", source="scene", split="cells", iterations=400, seed=0, chips_kept=0, **changes
+):
     """Train one network for a number of iterations and score it along the way, as in Table 1.
 
     Parameters
@@ -87,8 +86,10 @@ def run(network="IFCN", source="scene", split="cells", iterations=400, seed=0, *
         Batches; rounded up to whole passes over the training chips.
     seed : int
         Of split and training; the chips are the same for every seed.
-    **setting
-        Changes to ``PROFILES["quick"]``, see `train`; batch_size is 8 if not given.
+    chips_kept : int
+        Chips drawn from those of the fishnet, 1,017 in the paper; 0 takes all.
+    **changes
+        Changes to the profile quick, see `setting`; batch_size is 8 if not given.
 
     Returns
     -------
@@ -102,18 +103,19 @@ def run(network="IFCN", source="scene", split="cells", iterations=400, seed=0, *
     >>> run("FCN8s", iterations=50, width=1 / 16)  # doctest: +SKIP
     """
     _checks.choice(split, ("cells", "random"), "split")
-    setting = PROFILES["quick"] | {"batch_size": 8} | setting
-    setting |= {
-        "epochs": 0, "iterations": iterations,
-        "metrics": ("overall", "mean_iou", "f1", "kappa", "loss_sum"),
-    }  # fmt: skip
+    metrics = ("overall", "mean_iou", "f1", "kappa", "loss_sum")
+    chosen = {"batch_size": 8, "iterations": iterations, "metrics": metrics}
+    chosen = setting("quick", source, **chosen | changes)
     place = ground(source)
     table = sample(place)
+    if chips_kept:
+        kept = table.sample(min(chips_kept, len(table)), random_state=0).sort_index()
+        kept.attrs, table = table.attrs, kept
     part = chips.split(table, by=split, valid=4 / 25, stratify=split == "cells", seed=seed)
-    learn = train(network, zoomed(place, setting["zoom"]), part, seed, **setting)
+    learn = train(network, zoomed(place, chosen["zoom"]), part, seed, **chosen)
     history = learn.history
     return pd.DataFrame({
-        "iteration": (history["epoch"] + 1) * len(learn.dls.train),
+        "iteration": history["epoch"] * len(learn.dls.train),
         "loss": history["loss_sum"],
         "loss_per_pixel": history["valid_loss"],
         "OA": history["overall"],
@@ -124,7 +126,7 @@ def run(network="IFCN", source="scene", split="cells", iterations=400, seed=0, *
     })  # fmt: skip
 
 
-def transfer(train_on="scene", apply_to="burundi", network="IFCN", seed=0, **setting):
+def transfer(train_on="scene", apply_to="burundi", network="IFCN", seed=0, **changes):
     """Train at one place and map another, beside a threshold that travels the same way.
 
     Parameters
@@ -135,8 +137,8 @@ def transfer(train_on="scene", apply_to="burundi", network="IFCN", seed=0, **set
         Key of `NETWORKS`.
     seed : int
         Of chips, halves and training.
-    **setting
-        Changes to ``PROFILES["quick"]``, see `train`.
+    **changes
+        Changes to the profile quick, see `setting`.
 
     Returns
     -------
@@ -148,12 +150,11 @@ def transfer(train_on="scene", apply_to="burundi", network="IFCN", seed=0, **set
     --------
     >>> transfer("burundi", "scene", epochs=1)  # doctest: +SKIP
     """
-    setting = PROFILES["quick"] | {"alignment": "same"} | setting
-    setting = settled(network, train_on, setting)
+    chosen = setting("quick", train_on, **{"alignment": "same"} | changes)
     home, away = ground(train_on), ground(apply_to)
     parts, where = halves(home, sample(home, seed), seed)
-    fine, there = zoomed(home, setting["zoom"]), zoomed(away, setting["zoom"])
-    model = train(network, fine, parts["A"], seed, **setting).model
+    fine, there = zoomed(home, chosen["zoom"]), zoomed(away, chosen["zoom"])
+    model = train(network, fine, parts["A"], seed, **chosen).model
     return compare_abroad(model, network, home, fine, where == "A", away, there)
 
 
