@@ -14,6 +14,7 @@ import xarray as xr
 from torch import nn
 
 from toolkit import mapping, models
+from toolkit.models.fcn import BUILDERS as FCNS
 
 CLASSES = [
     {"value": 0, "name": "other", "color": "#bbbbbb"},
@@ -96,7 +97,7 @@ def fcn(name, alignment, **options):
 
 
 @pytest.mark.parametrize("alignment", ["caffe", "same"])
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("name", list(FCNS))
 def test_tiled_equals_untiled(name, alignment):
     model = fcn(name, alignment)
     # Neither side is a multiple of the stride; the last tile of a row is a sliver.
@@ -133,8 +134,9 @@ def test_tiled_equals_untiled_at_any_size(size, batch_size):
 def test_half_resolution(size):
     model, image = StandIn(field=31, cell=2), scene(*size)
     result = mapping.predict(model, image, tile=16, activation=None)
-    np.testing.assert_allclose(result, untiled(model, image), atol=1e-6)
     # An incomplete last row or column of cells is left out; the upper left corner stays.
+    even = image[:, : size[0] // 2 * 2, : size[1] // 2 * 2]
+    np.testing.assert_allclose(result, untiled(model, even), atol=1e-6)
     assert result.shape == (2, size[0] // 2, size[1] // 2)
     assert result.rio.resolution() == (20, -20)
     left, _, _, top = result.rio.bounds()

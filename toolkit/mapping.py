@@ -120,10 +120,10 @@ def predict(
     classes = _class_list(model, classes)
     if len(classes) == 1 and activation == "softmax":
         raise ValueError("softmax of one class is 1 everywhere: pass activation='sigmoid'")
-    height, width = image.shape[1:]
-    if min(height, width) < cell:
-        raise ValueError(f"the image has {height} x {width} pixels, the output cell {cell}")
-
+    if min(image.shape[1:]) < cell:
+        raise ValueError(f"the image has {image.shape[1:]} pixels (y, x), the output cell {cell}")
+    height, width = (n // cell * cell for n in image.shape[1:])  # whole cells only
+    image = image.isel(y=slice(height), x=slice(width))
     tile = _round_up(tile, stride)
     halo = _halo(halo, field, stride, tile, one_tile=max(height, width) <= tile)
     # Blocks of up to batch_size tiles, as wide as the scene allows, then as high.
@@ -342,9 +342,9 @@ def _fingerprint(model):
     return digest.hexdigest()
 
 
-def _window(start, stop, halo, size, cell):
-    """Widen start..stop by the halo, within the scene; an incomplete last cell belongs to it."""
-    return max(0, start - halo), size if size - stop < cell else min(size, stop + halo)
+def _window(start, stop, halo, size):
+    """Widen start..stop by the halo, within the scene."""
+    return max(0, start - halo), min(size, stop + halo)
 
 
 def _predict_block(
@@ -354,8 +354,8 @@ def _predict_block(
     location = block_info[None]["array-location"]
     (y0, y1), (x0, x1) = ((a * cell, b * cell) for a, b in location[1:])
     height, width = image.shape[1:]
-    top, bottom = _window(y0, y1, halo, height, cell)
-    left, right = _window(x0, x1, halo, width, cell)
+    top, bottom = _window(y0, y1, halo, height)
+    left, right = _window(x0, x1, halo, width)
     # Synchronous: a scheduler already runs this task.
     with dask.config.set(scheduler="synchronous"):
         window = image.isel(y=slice(top, bottom), x=slice(left, right)).values
@@ -371,8 +371,8 @@ def _predict_block(
             y_stop, x_stop = min(y + tile, y1), min(x + tile, x1)
             if not valid[y - y0 : y_stop - y0, x - x0 : x_stop - x0].any():
                 continue
-            upper, lower = _window(y, y_stop, halo, height, cell)
-            west, east = _window(x, x_stop, halo, width, cell)
+            upper, lower = _window(y, y_stop, halo, height)
+            west, east = _window(x, x_stop, halo, width)
             pixels = values[:, upper - top : lower - top, west - left : east - left]
             core = [
                 slice((y - upper) // cell, (y_stop - upper) // cell),

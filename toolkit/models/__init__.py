@@ -26,12 +26,21 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from toolkit.models import fcn
+from toolkit.models import attention, densenet, dlinknet, fcn, hrnet, resnet, sen2hse, unet
 from toolkit.models.drawing import diagram
 from toolkit.models.network import Network
 
 # Every family brings its own dictionary: name -> builder(name, in_channels, classes, width, ...).
-BUILDERS = {**fcn.BUILDERS}
+BUILDERS = {
+    **fcn.BUILDERS,
+    **hrnet.BUILDERS,
+    **densenet.BUILDERS,
+    **unet.BUILDERS,
+    **dlinknet.BUILDERS,
+    **sen2hse.BUILDERS,
+    **resnet.BUILDERS,
+    **attention.BUILDERS,
+}
 
 __all__ = [
     "Network",
@@ -73,8 +82,9 @@ def create(name, in_channels=1, classes=2, width=1.0, seed=0, **own):
         Seed of the initial weights, which leaves torch's own random state alone. None draws them
         from that state.
     **own
-        Options of the network, such as ``fc_width``, ``fc_kernel``, ``dropout``, ``alignment``,
-        ``front_lr`` and ``pretrained`` of the FCN family (see `toolkit.models.fcn.FCN`).
+        Options of the network, which its class describes: ``fc_width``, ``fc_kernel``,
+        ``dropout``, ``alignment``, ``front_lr`` and ``pretrained`` in `toolkit.models.fcn.FCN`,
+        ``poolings`` and ``batch_norm`` in `toolkit.models.unet.UNet`, and so on.
 
     Returns
     -------
@@ -99,9 +109,9 @@ def create(name, in_channels=1, classes=2, width=1.0, seed=0, **own):
         near = difflib.get_close_matches(str(name), BUILDERS, n=1, cutoff=0.4)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise KeyError(f"there is no network {name!r}.{hint} There are: {', '.join(BUILDERS)}")
-    known = list(inspect.signature(BUILDERS[name]).parameters)
-    # What a name stands for (FCN8s has two skips) is fixed: those parameters are no options.
-    known = [option for option in known if option not in ("name", "skips", "batch_norm")]
+    known = inspect.signature(getattr(BUILDERS[name], "func", BUILDERS[name])).parameters
+    # What a name stands for (FCN8s has two skips) is keyword-only, and fixed: no option.
+    known = [key for key, p in known.items() if p.kind is not p.KEYWORD_ONLY and key != "name"]
     for option in own:
         if option not in known:
             near = difflib.get_close_matches(option, [*known, "seed"], n=1)
@@ -179,7 +189,8 @@ def macs(model, shape):
     -------
     int
         Multiply-adds for one image. Nothing is computed: the layers see tensors without content.
-        The rim that `same` alignment replicates before upsampling is not counted.
+        The rim that `same` alignment replicates before upsampling is not counted, nor are the
+        products of all pairs in `fcn_dual_attention`.
 
     Examples
     --------

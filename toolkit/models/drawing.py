@@ -4,6 +4,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Patch
 
+from toolkit.models.lanes import lanes
+
+MANY = 40  # bars that are too many to read: blocks are drawn instead
+
 # Okabe-Ito: one colour for what a layer does.
 KINDS = {
     "convolution": "#56B4E9",
@@ -19,7 +23,8 @@ def diagram(model, shape, title=None):
     A bar is a layer: the higher, the more pixels its maps have; the wider, the more channels.
     Convolutions of equal shape that follow each other share a bar. Below stand the layers' names,
     inside channels and size, above the trainable parameters. Normalisation and dropout are left
-    out, as they change no shape.
+    out, as they change no shape. Networks of very many layers (HRNet, ResNet50) are drawn as
+    blocks in lanes, one lane for each size of map.
 
     Parameters
     ----------
@@ -42,7 +47,24 @@ def diagram(model, shape, title=None):
     """
     from toolkit.models import count_parameters, macs, summary
 
-    bars = _bars(summary(model, shape))
+    layers = [row | {"kind": _kind(row)} for row in summary(model, shape).to_dict("records")]
+    bars = _bars(layers)
+    fig, ax = lanes(layers, shape, KINDS) if len(bars) > MANY else _row(bars)
+    fig.legend(
+        handles=[Patch(color=color, label=kind) for kind, color in KINDS.items()],
+        loc="outside lower center",
+        ncols=len(KINDS),
+        frameon=False,
+    )
+    total = (
+        f"{count_parameters(model):,} parameters, {macs(model, shape) / 1e9:.3g} G multiply-adds"
+    )
+    ax.set_title(title or f"{model.name}: {total} for {shape[0]} × {shape[1]} pixels")
+    return fig
+
+
+def _row(bars):
+    """Draw one bar a layer, side by side."""
     fig, ax = plt.subplots(figsize=(12, 4.2), layout="constrained")
     plt.close(fig)  # the notebook shows the returned figure, once
     left = 0.0
@@ -60,24 +82,14 @@ def diagram(model, shape, title=None):
         left += width + 0.14
     ax.set(xlim=(-0.6, left + 0.5), ylim=(-7.6, 7.4))
     ax.axis("off")
-    fig.legend(
-        handles=[Patch(color=color, label=kind) for kind, color in KINDS.items()],
-        loc="outside lower center",
-        ncols=len(KINDS),
-        frameon=False,
-    )
-    total = (
-        f"{count_parameters(model):,} parameters, {macs(model, shape) / 1e9:.3g} G multiply-adds"
-    )
-    ax.set_title(title or f"{model.name}: {total} for {shape[0]} × {shape[1]} pixels")
-    return fig
+    return fig, ax
 
 
 def _bars(layers):
     """One entry a bar: layers that change a shape, runs of equal convolutions put together."""
     bars = []
-    for row in layers.to_dict("records"):
-        kind = _kind(row)
+    for row in layers:
+        kind = row["kind"]
         if kind is None:
             continue
         last = bars[-1] if bars else None
@@ -86,7 +98,7 @@ def _bars(layers):
             last["parameters"] += row["parameters"]
             last["label"] = f"{last['label'].split(' to ')[0]} to {row['layer']}"
         else:
-            bars.append({**row, "kind": kind, "label": row["layer"]})
+            bars.append({**row, "label": row["layer"]})
     return bars
 
 
