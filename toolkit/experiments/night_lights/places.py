@@ -158,8 +158,10 @@ def image_of(lights):
     'log10 nW/cm2/sr'
     """
     if "band" not in lights.dims:
-        lights = lights.expand_dims(band=["lights"])
+        lights = lights.expand_dims(band=["radiance"])
     _checks.raster(lights, "lights")
+    if lights.sizes["band"] != 1:
+        raise ValueError(f"lights: expected one band, got {lights.sizes['band']}; choose one")
     lowest = float(lights.min())
     if not np.isfinite(lowest):
         raise ValueError("lights: no pixel has data. Is the nodata value right?")
@@ -169,6 +171,7 @@ def image_of(lights):
             "the fill value (lights.where(lights > -1)) or check the unit."
         )
     image = np.log10(lights.clip(min=0) + DARK).astype("float32").assign_attrs(lights.attrs)
+    image = image.assign_coords(band=["radiance"])  # one name, so that a model may travel
     image.attrs |= {"long_name": "log10 of night-time radiance", "units": "log10 nW/cm2/sr"}
     return image
 
