@@ -100,6 +100,32 @@ def test_heights_are_those_of_houses(all_styles):
         assert not ((houses["roof"] == "sloped tile") & (houses["storeys"] > 8)).any()
 
 
+def test_years_spread(all_styles, town):
+    for name, place in {**all_styles, "town": town}.items():
+        year = place.buildings["year"]
+        assert (year >= 2016).mean() < 0.12, name  # building sites, and little else
+        assert year.quantile(0.9) - year.quantile(0.1) > 12, name
+    at = shapely.get_coordinates(town.buildings.centroid.values)
+    away = np.hypot(at[:, 0] - town.place["x"], at[:, 1] - town.place["y"])
+    year = town.buildings["year"].to_numpy()
+    assert year[away < 500].mean() + 3 < year[away > 1000].mean()
+
+
+def test_woods_stand_on_the_ridge_and_lakes_off_the_roads():
+    place = cities.make(seed=4, style="east_asian", size=6000.0)
+    table = place.surfaces
+    wood = table[table["material"].isin(["tree_broadleaf", "tree_conifer"]) & (table["order"] == 7)]
+    at = shapely.get_coordinates(wood.representative_point().values)
+    z = [float(place.elevation.sel(x=x, y=y, method="nearest")) for x, y in at]
+    assert np.average(z, weights=wood.area) > float(place.elevation.mean()) + 10
+    assert float(place.elevation.max() - place.elevation.min()) > 60
+    lakes = table[table["material"] == "water_lake"].union_all()
+    assert lakes.area > 10_000
+    main = place.roads[place.roads["kind"].isin(["arterial", "ring", "motorway"])]
+    assert not main.intersects(lakes).any()
+    assert not place.buildings.intersects(lakes).any()
+
+
 def test_the_middle_is_built_more_densely():
     place = cities.make(seed=1, style="mediterranean", size=6000.0)
     at = shapely.get_coordinates(place.buildings.centroid.values)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from toolkit.scene import light, materials, optical, truth
 
@@ -58,11 +59,27 @@ def test_mixing_is_the_area_weighted_mean(toy_city):
     spectra = optical.signatures(toy_city, "summer", NAMES)
     none = np.zeros(fine.objects.shape, bool)
     mixed = optical.mix(fine, none, spectra, 4, NAMES)
-    blocks = spectra[fine.objects].reshape(72, 4, 72, 4, 3).mean(axis=(1, 3))
+    seen = spectra[fine.objects] * fine.tone[..., None]
+    blocks = seen.reshape(72, 4, 72, 4, 3).mean(axis=(1, 3))
     assert mixed == pytest.approx(np.moveaxis(blocks, -1, 0), abs=1e-6)
     dark = optical.mix(fine, ~none, spectra, 4, NAMES)
     for i, band in enumerate(NAMES):
         assert dark[i] == pytest.approx(mixed[i] * light.DIFFUSE[band], rel=1e-5)
+
+
+def test_water_varies_within_its_body(toy_city):
+    fine = optical.ground(toy_city, 2.5)
+    codes = toy_city.surfaces["material"].map(materials.CODES).to_numpy()[fine.objects]
+    pond = codes == materials.CODES["water_pond"]
+    assert (fine.tone[~pond] == 1).all()
+    assert fine.tone[pond].mean() == pytest.approx(1, abs=0.15)
+    assert 0.05 < fine.tone[pond].std() < 0.3
+    inner = ndimage.binary_erosion(pond, iterations=12)
+    assert fine.tone[pond & ~ndimage.binary_erosion(pond, iterations=3)].mean() > (
+        fine.tone[inner].mean() + 0.1
+    )  # shallows
+    again = optical.ground(toy_city, 2.5, objects=fine.objects)
+    assert np.array_equal(again.tone, fine.tone)
 
 
 def test_digital_numbers_leave_zero_for_nodata():

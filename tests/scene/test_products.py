@@ -62,23 +62,53 @@ def test_table_follows_the_paper_where_shares_allow():
     table = papers.published("land_cover_3m")["table_2"].to_numpy()
     overall, producers, users = gaps(table.sum(0) / table.sum())
     assert abs(overall) < 0.01 and np.abs([*producers, *users]).max() < 0.02
-    # a mixed landscape: within 5 points
-    overall, producers, users = gaps([0.30, 0.25, 0.12, 0.05, 0.13, 0.15, 0])
-    assert abs(overall) < 0.01 and np.abs([*producers, *users]).max() < 0.05
-    # a city of fields and roofs: the overall accuracy costs some points more, never ten
-    overall, producers, users = gaps([0.40, 0.07, 0.10, 0.03, 0.37, 0.03, 0])
-    assert abs(overall) < 0.01 and np.abs([*producers, *users]).max() < 0.10
+    for shares in (
+        [0.30, 0.25, 0.12, 0.05, 0.13, 0.15, 0],  # a mixed landscape
+        [0.363, 0.183, 0.082, 0.056, 0.276, 0.040, 0],  # the default city, seeds 0, 1 and 2
+        [0.332, 0.180, 0.092, 0.044, 0.305, 0.047, 0],
+        [0.346, 0.187, 0.085, 0.056, 0.285, 0.041, 0],
+    ):
+        overall, producers, users = gaps(shares)
+        assert abs(overall) < 0.0085 and np.abs([*producers, *users]).max() < 0.049
+        assert confusion.departures(confusion.expected_table(shares)) == []
+
+
+def test_table_says_where_shares_do_not_allow():
+    # fields and roofs alone: the overall accuracy holds, others cost more, and that is said
+    shares = [0.40, 0.07, 0.10, 0.03, 0.37, 0.03, 0]
+    overall, producers, users = gaps(shares)
+    assert abs(overall) < 0.01 and 0.05 < np.abs([*producers, *users]).max() < 0.08
+    said = confusion.departures(confusion.expected_table(shares))
+    assert "producer's accuracy of Impervious 0.75, 0.69 in the paper" in said
+    assert len(confusion.departures(np.eye(7))) > 6
 
 
 def test_glc10_has_the_expected_matrix(mapped, cover):
     assert mapped.shape == cover.shape and mapped.dtype == np.uint8 and mapped.rio.nodata == 255
     own = matrix(mapped.to_numpy(), cover)
     assert own.array / own.n == pytest.approx(np.array(mapped.attrs["expected"]), abs=1e-3)
-    assert own.overall == pytest.approx(0.8124, abs=0.002)
-    draw = np.random.default_rng(0)
-    at = draw.integers(0, cover.size, 20_000)
-    points = matrix(mapped.to_numpy().ravel()[at], cover.ravel()[at])
-    assert points.overall == pytest.approx(0.8124, abs=0.01)
+    assert own.overall == pytest.approx(0.8124, abs=0.01)
+    said = confusion.departures(own.array)
+    assert ("no," in mapped.attrs["departs_from_table_2"]) == (said == [])
+
+
+def test_glc10_follows_table_2_in_a_city_with_its_country():
+    # less of it is city than in the small square of the other tests
+    place = {"name": "Test", "x": 404_000.0, "y": 3_399_000.0, "radius_m": 1500.0}
+    here = cities.make(seed=3, place=place | {"crs": "EPSG:32648"}, size=5400.0)
+    cover = truth.land_cover(here, 10).to_numpy()
+    layer = products.from_glc10(here)
+    assert layer.attrs["departs_from_table_2"].startswith("no,")
+    whole = matrix(layer.to_numpy(), cover)
+    assert confusion.departures(whole.array) == []
+    at = np.random.default_rng(0).integers(0, cover.size, 20_000)
+    points = matrix(layer.to_numpy().ravel()[at], cover.ravel()[at])
+    assert points.overall == pytest.approx(0.8124, abs=0.012)
+    paper = accuracy.ConfusionMatrix(papers.published("land_cover_3m")["table_2"])
+    common = whole.array.sum(0) > 0.03 * whole.n
+    for what in ("producers", "users"):
+        gap = getattr(points, what).to_numpy() - getattr(paper, what).to_numpy()
+        assert np.abs(gap[common]).max() < 0.07  # five points, and two standard errors
 
 
 def test_glc10_by_columns_is_table_2_on_points_per_class(town, ground, cover):
@@ -135,7 +165,7 @@ def test_settlement_products_fail_as_their_models_do(town, ground, settled):
     assert guf[roofs > 0.3].mean() > 0.75
     assert guf[true & (roofs == 0)].mean() < 0.35
     # HMGUL has no small patches
-    labels, count = ndimage.label(hmgul)
+    labels, count = ndimage.label(hmgul, np.ones((3, 3)))
     assert np.bincount(labels.ravel())[1:].min() > 50 if count else True
     # GHSL commits on banks and bare ground more than on fields
     cover = truth.land_cover(town, 20).to_numpy()

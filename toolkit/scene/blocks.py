@@ -197,7 +197,15 @@ def _fine(blocks, density, style, canvas, generator, use):
         "courtyard": (0.9, 0.9), "village": (2.0, 0.72),
     }[use]  # fmt: skip
     area = styles.lot(style, use)
-    out = buildings.fine(blocks, area, gap, cover, generator, 0.02, use == "courtyard")
+    out = buildings.fine(blocks, area, gap, cover, generator, use == "courtyard")
+    if use == "village" and style.hamlets:  # gardens and groves between the farms
+        garden = generator.random(len(blocks)) < 0.42
+        kind = generator.choice(["vegetable", style.wild, style.tree, style.bare], garden.sum(),
+                                p=[0.42, 0.16, 0.3, 0.12])  # fmt: skip
+        canvas.paint(blocks[garden], kind, 21)
+        grove, _ = shapes.scatter(blocks, np.full(len(blocks), 2), generator)
+        grove = shapes.blobs(grove, generator.uniform(6, 17, len(grove)), generator, 14, 0.25)
+        canvas.paint(grove, style.tree, 22, 7.0)
     _green(blocks, canvas, style, generator, {"old": 520}.get(use, 800), 2.6)
     return [out]
 
@@ -245,9 +253,16 @@ def _villas(blocks, density, style, canvas, generator, use):
 
 def _slabs(blocks, density, style, canvas, generator, use):
     low, high = styles.storeys(style, use)
-    paved = generator.random(len(blocks)) < 0.38
+    paved = generator.random(len(blocks)) < 0.10
     canvas.paint(blocks[paved], "concrete_paving", 21)
-    _lawn, _ = shapes.inset(blocks[paved], 9, 300)
+    if style.name == "east_asian":
+        planted = generator.random(len(blocks)) < 0.3  # ground cover instead of a lawn
+        canvas.paint(blocks[planted & ~paved], "shrub", 21)
+        # Gardens of trees and shrub take most of the open ground.
+        at, _ = shapes.scatter(blocks, (shapely.area(blocks) / 700).astype(int), generator)
+        grove = shapes.blobs(at, generator.uniform(7, 18, len(at)), generator, 12, 0.3, 1.5)
+        kind = generator.choice([style.tree, style.tree, "shrub"], len(at))
+        canvas.paint(grove, kind, 23, 5.0)
     centre, _length, width, _ = shapes.frame(blocks)
     ring, _ = shapes.inset(blocks, 5.0, 900)
     path = shapely.buffer(shapely.boundary(ring), 2.2, quad_segs=2)
@@ -265,8 +280,26 @@ def _slabs(blocks, density, style, canvas, generator, use):
 
 def _towers(blocks, density, style, canvas, generator, use):
     low, high = styles.storeys(style, use)
+    _setback(blocks, canvas, style, generator)
     _green(blocks, canvas, style, generator, 480, 2.6)
     return buildings.towers(blocks, density, low, high, generator)
+
+
+def _setback(blocks, canvas, style, generator, deep=6.5):
+    """A planted strip along the street, with gaps for entrances: lawn, hedge or trees.
+
+    Plots of Chinese cities keep 20 to 35 % of their ground green (GB 50180 asks 30 % of housing).
+    """
+    if style.wild == "sand":
+        return
+    outer, _ = shapes.inset(blocks, 2.5, 900)
+    strip = shapely.difference(outer, shapely.buffer(outer, -deep, join_style="mitre"))
+    centre, length, width, angle = shapes.frame(outer)
+    for turn in (0, np.pi / 2):
+        gate = shapes.stamp(shapes.RECTANGLE, centre, length + width, 22.0, angle + turn)
+        strip = shapely.difference(strip, gate)
+    kind = generator.choice([style.grass, "shrub", style.tree], len(strip), p=[0.45, 0.2, 0.35])
+    canvas.paint(strip, kind, 23, np.where(kind == style.tree, 6.0, 0.5))
 
 
 def _sheds(blocks, density, style, canvas, generator, use):
@@ -275,6 +308,7 @@ def _sheds(blocks, density, style, canvas, generator, use):
                      ["asphalt_old", "gravel", style.bare], "concrete_paving")  # fmt: skip
     canvas.paint(shapely.buffer(blocks, -4), yard, 22)
     size, apart = ((2500, 16_000), (5, 13)) if use == "industrial" else ((9000, 24_000), (16, 34))
+    _setback(blocks, canvas, style, generator, 9.0)
     _green(blocks, canvas, style, generator, 900, 2.8)
     return [buildings.sheds(blocks, generator, size, apart)]
 
@@ -316,7 +350,7 @@ def _school(blocks, density, style, canvas, generator, use):
 def _park(blocks, density, style, canvas, generator, use):
     centre, _length, width, angle = shapes.frame(blocks)
     grove, index = shapes.scatter(
-        blocks, np.ceil(shapely.area(blocks) / 3500).astype(int), generator
+        blocks, np.ceil(shapely.area(blocks) / 1300).astype(int), generator
     )
     wood = shapes.blobs(grove, generator.uniform(9, 26, len(grove)), generator, 22, 0.3, 1.4)
     canvas.paint(shapely.intersection(wood, shapely.buffer(blocks[index], -3)), style.tree, 23, 9.0)
@@ -357,6 +391,13 @@ def _site(blocks, density, style, canvas, generator, use):
     )
     stain = shapes.blobs(heap, generator.uniform(8, 30, len(heap)), generator, 18, 0.3)
     soils = ["soil_bright", "soil_dark", style.wild, "construction_site", "gravel"]
+    if use == "vacant" and style.crops.get("vegetable", 0) > 0.1:  # tilled until it is built on
+        plots, _, _, _, _ = shapes.divide(blocks, 500.0, generator, smallest=60)
+        plots = plots[shapely.area(plots) < 4000]
+        tilled = generator.random(len(plots)) < 0.6
+        canvas.paint(plots[tilled], "vegetable", 22)
+    if use == "vacant":
+        soils = ["soil_bright", "soil_dark", style.wild, "shrub", "vegetable"]
     canvas.paint(
         shapely.intersection(stain, blocks[index]), generator.choice(soils, len(stain)), 23
     )

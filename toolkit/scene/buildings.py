@@ -40,10 +40,10 @@ def _within(blocks, index, geometry):
     return shapely.contains_properly(blocks[index], geometry)
 
 
-def fine(blocks, area, gap, coverage, generator, bend=0.0, court=False):
+def fine(blocks, area, gap, coverage, generator, court=False):
     """Small houses lot by lot, wall to wall: old quarters, villages, informal settlement."""
     lots, block, _, _, _ = shapes.divide(
-        blocks, area, generator, jitter=0.09, skew=0.06, bend=bend, smallest=22
+        blocks, area, generator, jitter=0.09, skew=0.06, smallest=22
     )
     keep = generator.random(len(lots)) < coverage
     lots, block = lots[keep], block[keep]
@@ -271,20 +271,32 @@ def attributes(style, parts, blocks, seed):
     material[sloped & (storeys > 8)] = "roof_concrete"
     box = shapes.frame(geometry)
     regular = (area / np.maximum(box[1] * box[2], 1) > 0.82) & ~np.isin(use, ["informal"])
-    start = np.select(
-        [
-            np.isin(use, ["old", "perimeter"]),
-            np.isin(use, ["informal", "urban_village", "village"]),
-        ],
-        [1935, 1985], 1978,
-    )  # fmt: skip
-    year = start + (1 - density) * 28 + per_block[block] * 14 + generator.normal(0, 3, n)
+    year = _years(use, density, block, len(blocks), noise.rng(seed, "city years"))
     return gpd.GeoDataFrame(
         {
             "id": np.arange(1, n + 1), "height": np.round(height, 1), "storeys": storeys,
             "roof": np.array([ROOF[m] for m in material]), "regular": regular,
-            "year": np.clip(year, 1890, 2017).astype(int), "use": use.astype(str),
+            "year": year, "use": use.astype(str),
             "material": material.astype(str), "block": block,
         },
         geometry=geometry,
     )  # fmt: skip
+
+
+def _years(use, density, block, blocks, generator):
+    """Year of each building: old cores, then the growth of the eighties to the 2000s outward.
+
+    A block was built within a year or two, at a time about that of its ring; houses of old
+    quarters and villages are replaced one by one. A few per cent are of the last two years, the
+    images being of 2017, and what stands on building sites is of the last.
+    """
+    n = len(use)
+    old = np.isin(use, ["old", "perimeter", "stadium"])
+    slow = np.isin(use, ["informal", "urban_village", "village"])
+    usual = np.select([old, slow], [1958.0, 1996.0], 2005.0) - 21 * density * ~slow
+    together = generator.standard_normal(blocks)[block] * np.select([old, slow], [9.0, 4.0], 6.0)
+    alone = generator.standard_normal(n) * np.select([old, slow], [13.0, 8.5], 1.2)
+    year = usual + together + alone
+    year = np.where(year > 2018, 4036 - year, year)  # not of the future: some years ago instead
+    year[use == "construction"] = 2017
+    return np.clip(year, 1890, 2017).astype(int)

@@ -106,7 +106,7 @@ def make(seed=0, style="east_asian", bounds=None, place=None, size=12_000.0):
     place = _place(style, bounds, place)
     bounds = _bounds(bounds, place, size)
     plan = streets.plan(style, bounds, place, seed)
-    ground = countryside.elevation(place, bounds, plan, seed)
+    ground = countryside.elevation(place, bounds, plan, style, seed)
     ground = ground.rio.write_crs(place["crs"])
     canvas = blocks.Canvas()
     canvas.paint([shapely.box(*bounds)], style.wild, 0)
@@ -204,15 +204,19 @@ def _pave(roads, plan, style, canvas, seed):
         strip = shapely.difference(plan.bank, plan.water)
         canvas.paint([strip], style.wild, 30)
         town = shapely.Point(plan.centre).buffer(1.02 * plan.radius)
+        if style.name == "east_asian":  # trees hold the bank, with gaps
+            at, _ = shapes.scatter([strip], int(0.4 * strip.length), generator)
+            patch = shapes.blobs(at, 16.0, generator, 12, 0.3, 2.5)
+            canvas.paint(shapely.intersection(patch, strip), style.tree, 30, 8.0)
         quay = shapely.intersection(strip, town)
         canvas.paint([quay], style.grass, 31)
         canvas.paint([shapely.intersection(plan.water.buffer(4), town)], "paving_stone", 32)
         canvas.paint([plan.water], style.river, 33)
         shore = plan.water.boundary
         at = shapely.get_coordinates(
-            shapely.line_interpolate_point(shore, generator.uniform(0, shore.length, 46))
+            shapely.line_interpolate_point(shore, generator.uniform(0, shore.length, 80))
         )
-        bars = shapes.blobs(at, generator.uniform(18, 60, len(at)), generator, 20, 0.3, 3.2)
+        bars = shapes.blobs(at, generator.uniform(22, 85, len(at)), generator, 20, 0.3, 3.2)
         bars = shapely.intersection(bars, plan.water.buffer(6))
         out_of_town = ~shapely.intersects(bars, town)
         canvas.paint(bars[out_of_town], generator.choice(["gravel", "reed", "sand"],
@@ -221,6 +225,16 @@ def _pave(roads, plan, style, canvas, seed):
         count = (0.02 * shapely.area(shapely.envelope(ground)) ** 0.5).astype(int) * 30
         points, _ = shapes.scatter(ground, count, generator)
         canvas.plant(points, 2.9, generator, style.tree)
+    main = plan.roads[plan.roads["kind"].isin(["arterial", "ring", "motorway"])]
+    if style.tree_share > 0.5:  # a planted verge beside main roads, a green belt round the city
+        verge = shapely.buffer(main.geometry.values, main["width"] / 2 + 5, cap_style="flat")
+        green = style.name == "east_asian"
+        canvas.paint(verge, style.tree if green else style.grass, 19, 5.0 * green)
+        belt = main.geometry.values[(main["kind"] == "motorway").to_numpy()]
+        if green:
+            canvas.paint(shapely.buffer(belt, 60, cap_style="flat"), style.tree, 7, 9.0)
+    canvas.paint(shapely.buffer(plan.lakes, 9), "reed", 30)
+    canvas.paint(plan.lakes, "water_lake", 33)
     body, strip = streets.surfaces(roads)
     kind = roads["kind"].to_numpy()
     dirt = "soil_bright" if style.bare == "sand" else style.bare
@@ -278,7 +292,7 @@ def _airfield(plan, style, canvas, allotted):
 def _trees(roads, plan, houses, style, canvas, seed):
     """All trees that stand clear of buildings, and off carriageways except at their edge."""
     generator = noise.rng(seed, "city trees")
-    spacing = 13.0 / np.clip(style.tree_share, 0.4, 1.2)
+    spacing = 15.0 / np.clip(style.tree_share, 0.4, 1.2)
     points = streets.beside(roads, spacing, generator)
     edge = plan.density(points)
     points = points[(generator.random(len(points)) < 0.8) & (edge > -0.25)]
@@ -289,12 +303,11 @@ def _trees(roads, plan, houses, style, canvas, seed):
         canvas.trees = [(np.zeros((0, 2)), np.zeros(0), np.zeros(0, object))]
     points, radius, material = (np.concatenate(c) for c in zip(*canvas.trees, strict=True))
     at = shapely.points(points)
-    body = shapely.buffer(roads.geometry.values, roads["width"] / 2 + 0.8, quad_segs=2)
-    wall = shapely.buffer(houses.geometry.values, 1.2, quad_segs=1)
-    tree = shapely.STRtree(at)
     clear = np.ones(len(at), bool)
-    for obstacles in (body, wall):
-        clear[tree.query(obstacles, predicate="intersects")[1]] = False
+    body = shapely.buffer(roads.geometry.values, roads["width"] / 2 + 0.8, quad_segs=2)
+    tree = shapely.STRtree(at)
+    clear[tree.query(body, predicate="intersects")[1]] = False
+    clear[tree.query(houses.geometry.values, predicate="dwithin", distance=1.2)[1]] = False
     height = np.clip(radius * generator.uniform(2.0, 3.4, len(radius)), 3, 22)
     return gpd.GeoDataFrame(
         {"radius": radius[clear].round(2), "height": height[clear].round(1),
@@ -348,6 +361,8 @@ def _surfaces(canvas, houses, trees, crs, bounds):
     generator = noise.rng(0, "canopy outlines")
     at = shapely.get_coordinates(trees.geometry.values)
     crown = shapes.blobs(at, trees["radius"].to_numpy(), generator, 8, 0.12)
+    for row, painted in enumerate(canvas.rows):
+        canvas.rows[row] = (_round(painted[0]), *painted[1:])
     canvas.paint(crown, trees["material"].to_numpy(object), 70, trees["height"].to_numpy())
     canvas.paint(houses.geometry.values, houses["material"].to_numpy(object), 80,
                  houses["height"].to_numpy())  # fmt: skip
@@ -362,6 +377,6 @@ def _surfaces(canvas, houses, trees, crs, bounds):
             "parcel": np.arange(1, len(sort) + 1, dtype="int32"),
             "height": height[sort].astype("float32"),
         },
-        geometry=_round(geometry[sort]), crs=crs,
+        geometry=geometry[sort], crs=crs,
     )  # fmt: skip
     return table

@@ -73,8 +73,7 @@ def ground(seed, style, size):
     """The city's surfaces as a raster of 2.5 m."""
     here = town(seed, style, size)
     objects = truth.objects(here, 2.5).to_numpy()  # which the truth layers need as well
-    height = here.surfaces["height"].to_numpy("float32")[objects]
-    return optical.Ground(here.bounds, 2.5, objects, height)
+    return optical.ground(here, 2.5, objects=objects)
 
 
 def _of_city(layer, which, options):

@@ -7,7 +7,7 @@ from zlib import crc32
 import numpy as np
 from scipy import fft, ndimage
 
-VERSION = "1"
+VERSION = "2"
 """Version of the simulated scene; it changes whenever the same seed gives another place."""
 
 

@@ -15,11 +15,11 @@ import shapely
 import xarray as xr
 from rasterio.features import rasterize
 from rasterio.transform import from_origin
-from scipy import sparse
+from scipy import ndimage, sparse
 
 from toolkit.scene import materials, styles
 from toolkit.scene.light import DIFFUSE
-from toolkit.scene.noise import VERSION, rng
+from toolkit.scene.noise import VERSION, fractal, rng
 
 DATES = {season: day.isoformat() for season, day in styles.DATES.items()}
 """Acquisition dates of the three seasons."""
@@ -39,15 +39,18 @@ class Ground:
         (y, x) int32: row of ``city.surfaces`` on top.
     height : numpy.ndarray
         (y, x) float32: height of that surface above the ground, m.
+    tone : numpy.ndarray or None
+        (y, x) float32: brightness within a body of water, relative to its mean; 1 elsewhere.
     """
 
     bounds: tuple
     resolution: float
     objects: np.ndarray
     height: np.ndarray
+    tone: np.ndarray | None = None
 
 
-def ground(city, resolution, bounds=None):
+def ground(city, resolution, bounds=None, objects=None):
     """Rasterise a city's surfaces in the order in which they cover each other.
 
     Parameters
@@ -58,6 +61,8 @@ def ground(city, resolution, bounds=None):
         Pixel size, m.
     bounds : tuple of float, optional
         West, south, east, north; the whole city by default.
+    objects : array (y, x), optional
+        As `truth.objects` gives them for these bounds, where they are there already.
 
     Returns
     -------
@@ -80,20 +85,69 @@ def ground(city, resolution, bounds=None):
             f"number of pixels of {resolution} m"
         )
     surfaces = city.surfaces
+    if objects is None:
+        objects = _burnt(surfaces, bounds, shape, resolution)
+    height = surfaces["height"].to_numpy(np.float32)[objects]
+    return Ground(bounds, resolution, objects, height, waters(city, objects, resolution))
+
+
+def _burnt(surfaces, bounds, shape, resolution):
+    """Row of the uppermost surface of each pixel."""
+    west, south, east, north = bounds
     box = surfaces.bounds.to_numpy()
     near = (box[:, 0] < east) & (box[:, 2] > west) & (box[:, 1] < north) & (box[:, 3] > south)
     rows = np.flatnonzero(near)
     rows = rows[np.argsort(surfaces["order"].to_numpy()[rows], kind="stable")]
     with no_garbage():
-        objects = rasterize(
+        return rasterize(
             shapes(surfaces.geometry.to_numpy()[rows], rows),
             out_shape=tuple(round(n) for n in shape),
             transform=from_origin(west, north, resolution, resolution),
             fill=rows[0],
             dtype="int32",
         )
-    height = surfaces["height"].to_numpy(np.float32)[objects]
-    return Ground(bounds, resolution, objects, height)
+
+
+def waters(city, objects, resolution):
+    """Brightness of water within its body: shallows, suspended matter in streaks, sun glint.
+
+    Near the bank the bed shows and waves stir it up: half as bright again, gone within 25 m; matter
+    in suspension changes reflectance by a tenth or so along some hundred metres (Doxaran et al.
+    2002, Remote Sens. Environ. 81, 149, for turbid water); facets of waves add noise of 5 %.
+
+    Parameters
+    ----------
+    city : City
+        The city, as `city.make` returns it.
+    objects : array (y, x)
+        Row of ``city.surfaces`` in each pixel.
+    resolution : float
+        Pixel size, m.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        float32 (y, x), 1 outside water; None where there is no water.
+    """
+    wet = (city.surfaces["material"].map(materials.COVER) == 4).to_numpy(bool)
+    body = wet[objects]
+    if not body.any():
+        return None
+    draw = rng(city.seed, "water")
+    step = max(round(7.5 / resolution), 1)  # far finer than what changes here
+    coarse = body[::step, ::step]
+    pixel = step * resolution
+    depth = ndimage.distance_transform_edt(np.pad(coarse, 1, mode="edge"))[1:-1, 1:-1] * pixel
+    streaks = fractal(coarse.shape, draw, 3.0, min(900 / pixel, max(coarse.shape)))
+    # Whatever the body, its mean stays near that of its material.
+    level = 0.94 + 0.5 * np.exp(-depth / 12) + 0.07 * np.clip(streaks, -2.5, 2.5)
+    rows, cols = (np.minimum(np.arange(n) // step, m - 1) for n, m in
+                  zip(objects.shape, coarse.shape, strict=True))  # fmt: skip
+    glint = 0.05 * draw.standard_normal(int(body.sum()), dtype=np.float32)
+    tone = np.ones(objects.shape, np.float32)
+    at = np.nonzero(body)
+    tone[at] = np.clip(level[rows[at[0]], cols[at[1]]] + glint, 0.5, 1.6)
+    return tone
 
 
 @contextlib.contextmanager
@@ -211,6 +265,8 @@ def mix(ground, shade, spectra, factor, bands):
     which = which.reshape(rows, factor, cols, factor).transpose(0, 2, 1, 3).reshape(-1)
     # one row per coarse pixel, one entry per fine pixel in it
     share = np.full(which.size, 1 / factor**2, np.float32)
+    if ground.tone is not None:
+        share *= ground.tone.reshape(rows, factor, cols, factor).transpose(0, 2, 1, 3).reshape(-1)
     start = np.arange(0, which.size + 1, factor**2, dtype=np.int32)
     weights = sparse.csr_matrix((share, which, start), shape=(rows * cols, len(both)))
     return np.ascontiguousarray((weights @ both).T).reshape(len(bands), rows, cols)

@@ -18,7 +18,7 @@ from rasterio.transform import from_origin
 from scipy import ndimage
 
 from toolkit.scene import materials, optical, truth
-from toolkit.scene.confusion import ALIKE, expected_table
+from toolkit.scene.confusion import ALIKE, departures, expected_table
 from toolkit.scene.noise import VERSION, fractal, rng
 
 SETTLEMENT = (
@@ -105,7 +105,9 @@ def from_glc10(city, ground=None, seed=None, match="overall"):
     -------
     xarray.DataArray
         uint8, classes 1 to 7, nodata 255, 10 m, dims (y, x). ``attrs["expected"]`` has the joint
-        table (map in rows, truth in columns, shares of the area).
+        table (map in rows, truth in columns, shares of the area), and
+        ``attrs["departs_from_table_2"]`` says where this city's shares of the classes do not allow
+        the paper's accuracies.
 
     Examples
     --------
@@ -153,6 +155,7 @@ def from_glc10(city, ground=None, seed=None, match="overall"):
     return _wrap(
         result.reshape(shape), ground, 10, city, "FROM-GLC10-like", materials.CLASSES,
         long_name="land cover", date="2017", expected=table.round(6).tolist(),
+        departs_from_table_2="; ".join(departures(table)) or "no, within the stated limits",
     )  # fmt: skip
 
 

@@ -1,7 +1,6 @@
 """Shapes the city is drawn with: cells cut in two again and again, outlines stamped, blobs.
 
-Everything takes and returns arrays of geometries, so that a city of tens of thousands of
-parcels is a few hundred vectorised calls.
+Everything takes and returns arrays of geometries: a city is a few hundred vectorised calls.
 """
 
 from __future__ import annotations
@@ -163,7 +162,8 @@ def blobs(centre, radius, generator, vertices=20, rough=0.22, stretch=1.0):
     root = np.sqrt(np.broadcast_to(stretch, n))[:, None]
     points = np.stack([reach * np.cos(turn) * root, reach * np.sin(turn) / root], axis=-1)
     points = rotate(points, generator.uniform(0, 2 * np.pi, (n, 1)))
-    return shapely.polygons(points + centre[:, None])  # seen from its centre: always simple
+    # Seen from its centre a blob is always simple; rounded here as every outline is in the end.
+    return shapely.polygons(np.round(points + centre[:, None], 2))
 
 
 def parts(polygons, smallest=0.0):
@@ -258,8 +258,7 @@ def array_of(polygons, pitch, angle, generator, shift=0.0):
 def clip(polygons, point, normal):
     """The part of each polygon on one side of a straight line.
 
-    The common case, a ring that the line crosses twice, is done on coordinates, several times
-    as fast as a general intersection; the others are left to GEOS.
+    A ring that the line crosses twice is cut on coordinates, far faster; others by GEOS.
 
     Parameters
     ----------
@@ -312,23 +311,26 @@ def clip(polygons, point, normal):
     return out
 
 
-def _halves(centre, length, width, angle, gap, bend):
+def _halves(centre, length, width, angle, gap, bend, halves=True):
     """Two half planes either side of a (bent) line across each frame, and the line itself."""
     reach = 1.5 * (length + width)
     s = np.stack([-reach, -width / 2, -width / 4, 0 * width, width / 4, width / 2, reach], axis=1)
     bow = (bend * width)[:, None] * np.array([0, 0, 0.75, 1, 0.75, 0, 0])
     line = np.stack([bow, s], axis=-1)
+    where = shapely.linestrings(rotate(line, angle[:, None]) + centre[:, None])
+    if not halves:
+        return None, None, where
     out = []
     for side in (-1, 1):
         near = line + np.stack([side * gap / 2, 0 * gap], axis=-1)[:, None]
         far = np.stack([np.stack([side * reach, sign * reach], -1) for sign in (1, -1)], axis=1)
         ring = np.concatenate([near, far], axis=1)
         out.append(shapely.polygons(rotate(ring, angle[:, None]) + centre[:, None]))
-    return *out, shapely.linestrings(rotate(line, angle[:, None]) + centre[:, None])
+    return *out, where
 
 
 def divide(cells, target, generator, street=None, blocks=None, jitter=0.07, skew=0.05, bend=0.0,
-           angle=None, smallest=20.0):  # fmt: skip
+           angle=None, smallest=20.0, along=True):  # fmt: skip
     """Cut cells in two across their longer side until they are small enough.
 
     Recursive subdivision along oriented bounding boxes [1]_, with the place, direction and
@@ -357,6 +359,8 @@ def divide(cells, target, generator, street=None, blocks=None, jitter=0.07, skew
         Direction of the cuts for each cell; NaN where the cell's own box decides.
     smallest : float
         Pieces below this area are dropped, square metres.
+    along : bool
+        Whether the centre lines of the cuts are wanted.
 
     Returns
     -------
@@ -408,8 +412,8 @@ def divide(cells, target, generator, street=None, blocks=None, jitter=0.07, skew
         bow = generator.normal(0, 1, n) * bend[root]
         gap = np.zeros(n) if street is None else np.asarray(street(area, centre), float)
         straight = not bow.any()
-        if not straight or street is not None:
-            left, right, line = _halves(centre, length, width, turn, 0 * gap, bow)
+        if not straight or (along and street is not None):
+            left, right, line = _halves(centre, length, width, turn, 0 * gap, bow, not straight)
         if straight:
             normal = np.stack([np.cos(turn), np.sin(turn)], -1)
             pieces = [clip(cells, centre, -normal), clip(cells, centre, normal)]
@@ -420,8 +424,9 @@ def divide(cells, target, generator, street=None, blocks=None, jitter=0.07, skew
             cells, origin = parts(np.concatenate(pieces), smallest)
             blocks, root = cells, root2[origin]
             continue
-        lines.append(shapely.intersection(line, cells))
-        gaps.append(gap)
+        if along:
+            lines.append(shapely.intersection(line, cells))
+            gaps.append(gap)
         if straight:
             step = normal * gap[:, None] / 2
             whole = [clip(blocks, centre - step, -normal), clip(blocks, centre + step, normal)]

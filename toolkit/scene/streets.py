@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import geopandas as gpd
 import numpy as np
+import rasterio.features
 import shapely
+from rasterio.transform import from_origin
 from scipy import ndimage
 
 from toolkit.scene import noise, shapes
@@ -42,6 +44,7 @@ class Plan:
     faces : numpy.ndarray of Polygon
         Cells between them, without river and airport.
     water, bank, airport : Polygon or None
+    lakes : numpy.ndarray of Polygon
     density : callable
         1 at the centre, 0 at the edge, negative beyond; of points (n, 2).
     """
@@ -53,6 +56,7 @@ class Plan:
     water: object
     bank: object
     airport: object
+    lakes: np.ndarray
     axis: float
     density: object
 
@@ -64,11 +68,12 @@ def _resample(line, step):
     )
 
 
-def river(style, bounds, centre, radius, given, generator):
+def river(style, bounds, centre, radius, given, generator, usual=None):
     """Water surface of the river as a polygon, or None.
 
     The given line, or a line of our own, is smoothed and given meanders of about ten channel
-    widths (Leopold and Wolman 1960, Geol. Soc. Am. Bull. 71, 769) and a width of 120 to 250 m.
+    widths (Leopold and Wolman 1960, Geol. Soc. Am. Bull. 71, 769) and a width of 110 to 280 m
+    about the `usual` one, which the region knows.
     """
     square = shapely.box(*bounds)
     if given is None:
@@ -97,7 +102,7 @@ def river(style, bounds, centre, radius, given, generator):
     wave = ndimage.gaussian_filter1d(generator.normal(0, 1, n), 22)
     points = points + normal * (110 * wave / wave.std())[:, None]
     swell = ndimage.gaussian_filter1d(generator.normal(0, 1, n), 18)
-    width = np.clip(175 + 32 * swell / swell.std(), 120, 250)
+    width = np.clip((usual or 175) + 32 * swell / swell.std(), 110, 280)
     discs = shapely.buffer(shapely.points(points), width / 2, quad_segs=8)
     hulls = shapely.convex_hull(shapely.union(discs[:-1], discs[1:]))
     water = shapely.intersection(shapely.union_all(hulls), square.buffer(500))
@@ -111,11 +116,14 @@ def _lines(style, bounds, centre, radius, axis, generator):
     reach = 1.6 * (bounds[2] - bounds[0])
     turn = np.linspace(0, 2 * np.pi, 121)
     for i in range(style.rings):
-        r0 = radius * np.linspace(0.3, 0.98, max(style.rings, 2))[i if style.rings > 1 else 1]
+        r0 = radius * np.linspace(0.3, 0.95, max(style.rings, 2))[i if style.rings > 1 else 1]
+        r0 *= 1 + generator.uniform(-0.06, 0.06)
+        # Rings were built piece by piece round what stood there: no circles.
         wobble = sum(
-            generator.normal(0, 0.045) * np.cos(k * turn + generator.uniform(0, 7))
-            for k in (1, 2, 3, 4)
+            generator.normal(0, 0.075 / k**0.6) * np.cos(k * turn + generator.uniform(0, 7))
+            for k in (1, 2, 3, 5)
         )
+        wobble = np.clip(wobble, -0.12, 0.12)
         ring = (r0 * (1 + wobble))[:, None] * np.stack([np.cos(turn), np.sin(turn)], -1)
         ring[-1] = ring[0]
         if style.form == "grid":  # a squarish belt road
@@ -183,13 +191,16 @@ def plan(style, bounds, place, seed):
     radius = float(np.clip(place.get("radius_m") or 0.36 * size, 0.15 * size, 0.40 * size))
     axis = float(generator.uniform(-0.35, 0.35))
     square = shapely.box(*bounds)
-    water = river(style, bounds, centre, radius, place.get("river"), noise.rng(seed, "city river"))
+    water = river(style, bounds, centre, radius, place.get("river"), noise.rng(seed, "city river"),
+                  place.get("river_width"))  # fmt: skip
     bank = None if water is None else shapely.intersection(water.buffer(BANK).simplify(2), square)
     airport = None
     if size >= 10_000:
         airport = _airport(bounds, centre, radius, axis, bank, generator)
-    pieces = []
-    for kind, gap, line in _lines(style, bounds, centre, radius, axis, generator):
+    pieces, main = [], _lines(style, bounds, centre, radius, axis, generator)
+    taken = [shapely.union_all([m[2] for m in main]), bank, airport]
+    lakes = _lakes(style, bounds, centre, radius, taken, noise.rng(seed, "city lakes"))
+    for kind, gap, line in main:
         line = shapely.intersection(line, square)
         if airport is not None:
             line = shapely.difference(line, airport)
@@ -214,6 +225,7 @@ def plan(style, bounds, place, seed):
                 pieces.append(("street" if gap > 10 else "track", gap, part))
     if airport is not None:
         pieces.append(("street", 15.0, airport.exterior))
+    pieces += [("track", 5.0, lake.exterior) for lake in lakes]
     lines = np.array([p[2] for p in pieces])
     gaps = np.array([p[1] for p in pieces]) * style.wide
     net = shapely.union_all(np.concatenate([lines, edges]), grid_size=0.01)
@@ -228,7 +240,7 @@ def plan(style, bounds, place, seed):
     faces = faces[shapely.area(faces) > 100]
     inside = shapely.get_coordinates(shapely.point_on_surface(faces))
     keep = np.ones(len(faces), bool)
-    for taken in (bank, airport):
+    for taken in (bank, airport, *lakes):
         if taken is not None:
             keep &= ~shapely.contains_xy(taken, inside[:, 0], inside[:, 1])
     kinds = [p[0] for p in pieces]
@@ -239,7 +251,7 @@ def plan(style, bounds, place, seed):
         crs=place["crs"],
     )
     radial = lines[[k in ("arterial", "ring", "motorway") for k in kinds]]
-    shapely.prepare(radial_net := shapely.union_all(radial))
+    net_away = _distance(radial, bounds)
     angular = shapes.field((-4, -4, 4, 4), noise.rng(seed, "city outline"), 3.0)
     patch = shapes.field(bounds, noise.rng(seed, "city edge"), 1800.0, 2.0)
 
@@ -248,10 +260,56 @@ def plan(style, bounds, place, seed):
         away = points - centre
         r = np.maximum(np.hypot(*away.T), 1.0)
         edge = radius * (1 + 0.13 * angular(3 * away / r[:, None]))
-        near = np.exp(-shapely.distance(shapely.points(points), radial_net) / 300)
+        near = np.exp(-net_away(points) / 300)
         return 1 - r / edge + 0.06 * patch(points) + 0.09 * near - 0.02
 
-    return Plan(centre, radius, roads, faces[keep], water, bank, airport, axis, density)
+    return Plan(centre, radius, roads, faces[keep], water, bank, airport, lakes, axis, density)
+
+
+def _distance(lines, bounds, step=20.0):
+    """Distance to lines as a function of points, from a raster of it."""
+    rows, cols = (int((bounds[k + 2] - bounds[k]) / step) + 1 for k in (1, 0))
+    origin = from_origin(bounds[0] - step / 2, bounds[3] + step / 2, step, step)
+    free = rasterio.features.rasterize(
+        lines, (rows, cols), fill=1, default_value=0, transform=origin, all_touched=True
+    )
+    away = step * ndimage.distance_transform_edt(free)
+
+    def sample(points):
+        where = [(bounds[3] - points[:, 1]) / step, (points[:, 0] - bounds[0]) / step]
+        return ndimage.map_coordinates(away, where, order=1, mode="nearest")
+
+    return sample
+
+
+def _lakes(style, bounds, centre, radius, taken, generator):
+    """Lakes with bays, beyond the edge of the city, where no main road or river is in the way."""
+    square = shapely.box(*bounds).buffer(-60)
+    taken = shapely.union_all([t for t in taken if t is not None])
+    scale = (bounds[2] - bounds[0]) / 12e3
+    out = []
+    for k in range(style.lakes):
+        at = generator.uniform(bounds[:2], bounds[2:], (300, 2))
+        away = np.hypot(*(at - centre).T) / radius
+        room = np.minimum(
+            shapely.distance(shapely.points(at), taken),
+            shapely.distance(shapely.points(at), square.boundary),
+        )
+        room[(away < 1.16) | (away > 1.55)] = 0
+        at = at[room.argmax()]
+        reach = min(0.62 * room.max(), (520, 400, 300)[k % 3] * scale)
+        if reach < 70:
+            continue
+        bays = at + generator.normal(0, 0.5, (4, 2)) * reach
+        size = reach * np.array([0.75, 0.5, 0.5, 0.4])
+        lake = shapely.union_all(shapes.blobs(bays, size, generator, 40, 0.22, 1.5))
+        lake = shapely.intersection(lake.buffer(25).buffer(-25), square)
+        lake = shapely.difference(lake, shapely.buffer(taken, 60))
+        lake, _ = shapes.largest([lake], 1e4)
+        if len(lake):
+            out.append(shapely.Polygon(shapely.simplify(lake[0], 2).exterior))
+            taken = shapely.union_all([taken, out[-1].buffer(300)])
+    return np.array(out, object)
 
 
 def _airport(bounds, centre, radius, axis, bank, generator):

@@ -98,8 +98,12 @@ class Style:
         Shares of crops by parcel.
     field_area : float
         Usual area of a field, square metres.
-    hedges, hamlets, villages, wooded, ponds, greenhouses, pools : float
-        Density of each, 1 for many.
+    hedges, hamlets, villages, wooded, ponds, greenhouses, pools, belts : float
+        Density of each, 1 for many; belts are rows of trees along country lanes.
+    ridge : float
+        Height of a wooded ridge along one side of the square, metres; 0 for none.
+    lakes : int
+        How many lakes beyond the edge of the city.
     river : str or None
         Material of the river's bed; None for a place without a river.
     population_floor : float
@@ -140,6 +144,9 @@ class Style:
     ponds: float = 0.3
     greenhouses: float = 0.0
     pools: float = 0.0
+    belts: float = 0.0
+    ridge: float = 0.0
+    lakes: int = 0
     river: str | None = "water_river"
     population_floor: float = 38.0
 
@@ -181,13 +188,13 @@ STYLES = {
     for s in (
         Style(
             "east_asian", "dense East Asian", "EPSG:32648", 30.7,
-            rings=3, radials=9, wide=1.15, bend=0.02, block=30_000.0,
+            rings=3, radials=9, wide=1.06, bend=0.02, block=30_000.0,
             uses=(
                 ("old", 0.80, 2.0, 2.2), ("commercial", 0.6, 2.0, 2.0),
-                ("compound", 0.05, 0.97, 3.4), ("urban_village", 0.03, 0.7, 0.45),
-                ("industrial", -0.12, 0.42, 1.5), ("school", 0.08, 0.95, 0.34),
-                ("park", 0.0, 1.0, 0.36), ("construction", -0.1, 0.45, 0.4),
-                ("vacant", -0.1, 0.35, 0.3), ("villas", -0.05, 0.3, 0.16),
+                ("compound", 0.05, 0.97, 3.4), ("urban_village", 0.03, 0.7, 0.36),
+                ("industrial", -0.12, 0.42, 1.3), ("school", 0.08, 0.95, 0.34),
+                ("park", 0.0, 1.0, 0.45), ("construction", -0.1, 0.45, 1.2),
+                ("vacant", -0.1, 0.40, 0.8), ("villas", -0.05, 0.3, 0.16),
             ),
             roofs={
                 "old": {"roof_tile_grey": 0.68, "roof_concrete": 0.24, "roof_tile_red": 0.08},
@@ -201,8 +208,9 @@ STYLES = {
             },
             crops={"cropland_rice": 0.46, "cropland_rape": 0.16, "cropland_wheat": 0.1,
                    "cropland_maize": 0.06, "vegetable": 0.13, "fallow": 0.04, "orchard": 0.05},
-            field_area=2600.0, hamlets=1.0, villages=0.8, wooded=0.08, ponds=1.0,
-            greenhouses=0.6, tree_share=1.0,
+            field_area=2600.0, hamlets=1.0, villages=0.47, wooded=0.175, ponds=1.4,
+            greenhouses=0.6, tree_share=1.0, belts=0.35, ridge=95.0, lakes=3,
+            ground={"school": "paving_stone", "commercial": "paving_stone"},
         ),
         Style(
             "temperate_european", "temperate European", "EPSG:32631", 50.5,
@@ -299,7 +307,7 @@ STYLES = {
                     "construction": "soil_dark"},
             storeys={"commercial": (3, 18), "urban_village": (1, 2), "old": (1, 3)},
             lot={"urban_village": 520.0, "villas": 1000.0, "village": 650.0, "informal": 210.0},
-            tree_share=1.5, wild="grass_wild", bare="soil_dark",
+            tree_share=1.3, wild="grass_wild", bare="soil_dark",
             crops={"cropland_rice": 0.1, "cropland_maize": 0.35, "vegetable": 0.15, "fallow": 0.15,
                    "orchard": 0.15, "grass_wild": 0.1},
             field_area=3600.0, hamlets=0.9, villages=0.6, wooded=0.22, ponds=0.1,
