@@ -16,6 +16,7 @@ from toolkit.experiments.night_lights.places import (
 from toolkit.experiments.night_lights.scores import (
     NETWORKS,
     PROFILES,
+    cut_at,
     held_out,
     network_of,
     probability,
@@ -39,6 +40,7 @@ __all__ = [
     "SOURCES",
     "Ground",
     "compare_abroad",
+    "cut_at",
     "ground",
     "halves",
     "held_out",

@@ -241,9 +241,14 @@ def threshold(place, score, where, on="label"):
     """
     known = getattr(place, on).where(where, chips.IGNORE).rio.write_nodata(chips.IGNORE)
     cut = accuracy.optimal_threshold(known, score)
+    return cut_at(place, score, cut), float(cut)
+
+
+def cut_at(place, score, cut):
+    """Map a score: urban where it reaches the cut, unknown where it has no data."""
     found = xr.where(score.isnull(), chips.IGNORE, score >= cut).astype("uint8")
     found = found.rio.write_crs(place.image.rio.crs).rio.write_nodata(chips.IGNORE)
-    return found.assign_attrs(place.truth.attrs | {"title": "Urban land, mapped"}), float(cut)
+    return found.assign_attrs(place.truth.attrs | {"title": "Urban land, mapped"})
 
 
 def held_out(place, where, scores, on="label"):

@@ -1,11 +1,11 @@
 """Which experiments: Table 1, Table 2, and a model that goes abroad."""
 
 import pandas as pd
-import xarray as xr
 
 from toolkit import _checks, accuracy, chips
 from toolkit.experiments.night_lights.places import ground, halves, sample, zoomed
 from toolkit.experiments.night_lights.scores import (
+    cut_at,
     held_out,
     probability,
     setting,
@@ -183,7 +183,6 @@ def compare_abroad(model, name, home, fine, known, away, there):
         _, cut = threshold(home, own, known)
         best = accuracy.optimal_threshold(away.truth, abroad)
         for which, value in (("from home", cut), ("best there", best)):
-            mapped = xr.where(abroad.isnull(), chips.IGNORE, abroad >= value).astype("uint8")
-            matrix = accuracy.confusion(away.truth, mapped.rio.write_nodata(chips.IGNORE))
+            matrix = accuracy.confusion(away.truth, cut_at(away, abroad, value))
             rows.append({"method": method, "cut": which} | scores_of(matrix))
     return pd.DataFrame(rows)
