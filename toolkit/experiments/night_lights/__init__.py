@@ -10,6 +10,7 @@ from toolkit.experiments.night_lights.places import (
     ground,
     halves,
     image_of,
+    own,
     sample,
     zoomed,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "image_of",
     "methods",
     "network_of",
+    "own",
     "probability",
     "run",
     "sample",

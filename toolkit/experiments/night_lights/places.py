@@ -49,8 +49,6 @@ class Ground:
         (y, x) what they are scored against; the same as `label` where nothing better is known.
     settlements : geopandas.GeoDataFrame
         name, size, population, radius_m, role; points (scene) or outlines (Burundi).
-    population : xarray.DataArray
-        People per cell, as opened.
     """
 
     source: str
@@ -59,7 +57,6 @@ class Ground:
     label: xr.DataArray
     truth: xr.DataArray
     settlements: gpd.GeoDataFrame
-    population: xr.DataArray
 
     @property
     def simulated(self):
@@ -100,7 +97,6 @@ def ground(source="scene", target="urban centre", scene_seed=0):
     _checks.choice(target, ("urban centre", "urban cluster"), "target")
     if source == "scene":
         lights = catalog.open("scene/viirs", seed=scene_seed)
-        population = catalog.open("scene/population", seed=scene_seed)
         settlements = catalog.open("scene/settlements", seed=scene_seed)
         label = _binary(catalog.open("scene/from_glc30", seed=scene_seed), [1], "Label: product")
         truth = _binary(catalog.open("scene/construction_land", seed=scene_seed), [1], "Truth")
@@ -110,7 +106,54 @@ def ground(source="scene", target="urban centre", scene_seed=0):
         codes = [2] if target == "urban centre" else [1, 2]
         truth = label = _binary(chips.align(degree, lights), codes, f"Reference: {target}")
         settlements = _towns(degree, codes, population)
-    return Ground(source, lights, image_of(lights), label, truth, settlements, population)
+    return Ground(source, lights, image_of(lights), label, truth, settlements)
+
+
+def own(lights, label, truth=None, settlements=None, urban=(1,)):
+    """Bring lights and labels of your own into the form that this chapter works on.
+
+    Parameters
+    ----------
+    lights : xarray.DataArray
+        (band, y, x) or (y, x), nW/cm2/sr, NaN where there is no data; see `image_of`.
+    label : xarray.DataArray
+        (y, x) class codes on any grid and in any CRS; brought to that of the lights by nearest
+        neighbour, 255 where it does not reach.
+    truth : xarray.DataArray, optional
+        As `label`, if something better is known to score against.
+    settlements : geopandas.GeoDataFrame, optional
+        Points with name, size, population, radius_m (metres) and role ("generalisation" keeps
+        training chips away); empty by default.
+    urban : sequence of int
+        Codes that count as urban.
+
+    Returns
+    -------
+    Ground
+
+    Raises
+    ------
+    ValueError
+        No CRS, no ground in common, no urban pixel, a column of the settlements that is missing.
+
+    Examples
+    --------
+    >>> place = own(lights, land_cover, urban=[5])  # doctest: +SKIP
+    >>> table = sample(place)  # doctest: +SKIP
+    """
+    image = image_of(lights)
+    given = [label, label if truth is None else truth]
+    codes = [chips.align(_checks.raster(each, "label", ("y", "x")), image) for each in given]
+    label, truth = (_binary(each, list(urban), "Urban land") for each in codes)
+    if not (label == 1).any():
+        found = sorted(set(np.unique(codes[0])) - {chips.IGNORE})
+        raise ValueError(f"label: no pixel has a code of urban={list(urban)}; there are {found}")
+    columns = ["name", "size", "population", "radius_m", "role"]
+    if settlements is None:
+        settlements = gpd.GeoDataFrame(columns=[*columns, "geometry"], crs=image.rio.crs)
+    if missing := [name for name in columns if name not in settlements]:
+        raise ValueError(f"settlements: the column {', '.join(missing)} is missing")
+    return Ground("own", lights, image, label, truth, settlements)
 
 
 def _binary(codes, urban, title):
@@ -176,6 +219,11 @@ def image_of(lights):
     return image
 
 
+def _net(place):
+    """The fishnet of a source; that of the paper for ground of one's own."""
+    return SOURCES.get(place.source, SOURCES["scene"])
+
+
 def sample(place, seed=0, keep_out=1.5):
     """Cut chips of 36 x 36 pixels from the cells of a fishnet, as in section 3.2.1.
 
@@ -197,7 +245,7 @@ def sample(place, seed=0, keep_out=1.5):
     --------
     >>> table = sample(ground("burundi"))  # doctest: +SKIP
     """
-    net = {key: SOURCES[place.source][key] for key in ("rows", "cols", "coverage", "per_cell")}
+    net = {key: _net(place)[key] for key in ("rows", "cols", "coverage", "per_cell")}
     table = chips.fishnet(place.image, place.label, size=36, seed=seed, **net)
     apart = place.settlements[place.settlements["role"] == "generalisation"]
     if apart.empty:
@@ -235,7 +283,7 @@ def halves(place, table, seed=0):
     a = chips.split(table, by="cells", valid=0.5, stratify=True, seed=seed)
     b = a.replace({"split": {"train": "valid", "valid": "train"}})
     b.attrs = a.attrs
-    net = SOURCES[place.source]
+    net = _net(place)
     cells = chips.fishnet_cells(place.image, net["rows"], net["cols"]).set_index("cell")
     part = a.groupby("cell")["split"].first().map({"train": 1, "valid": 2})
     shapes = zip(cells.geometry.loc[part.index], part, strict=True)
