@@ -224,7 +224,7 @@ def _net(place):
     return SOURCES.get(place.source, SOURCES["scene"])
 
 
-def sample(place, seed=0, keep_out=1.5):
+def sample(place, seed=0, kept=0, keep_out=1.5):
     """Cut chips of 36 x 36 pixels from the cells of a fishnet, as in section 3.2.1.
 
     Parameters
@@ -233,6 +233,8 @@ def sample(place, seed=0, keep_out=1.5):
         From `ground`.
     seed : int
         Of the chips' positions.
+    kept : int
+        Chips drawn from those of the fishnet, 1,017 in the paper; 0 takes all.
     keep_out : float
         No chip comes nearer to a settlement with role "generalisation" than so many of its radii.
 
@@ -247,12 +249,14 @@ def sample(place, seed=0, keep_out=1.5):
     """
     net = {key: _net(place)[key] for key in ("rows", "cols", "coverage", "per_cell")}
     table = chips.fishnet(place.image, place.label, size=36, seed=seed, **net)
-    apart = place.settlements[place.settlements["role"] == "generalisation"]
-    if apart.empty:
-        return table
-    metres = apart.to_crs(apart.estimate_utm_crs())
-    zones = metres.buffer(keep_out * apart["radius_m"]).to_crs(table.crs).union_all()
-    out = table[~table.intersects(zones)].reset_index(drop=True)
+    out, apart = table, place.settlements[place.settlements["role"] == "generalisation"]
+    if len(apart):
+        metres = apart.to_crs(apart.estimate_utm_crs())
+        zones = metres.buffer(keep_out * apart["radius_m"]).to_crs(table.crs).union_all()
+        out = out[~out.intersects(zones)]
+    if kept:
+        out = out.sample(min(kept, len(out)), random_state=seed).sort_index()
+    out = out.reset_index(drop=True)
     out.attrs = table.attrs
     return out
 

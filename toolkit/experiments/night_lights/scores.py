@@ -14,7 +14,9 @@ NETWORKS = {
 """Name in the paper -> name in `toolkit.models`."""
 
 PROFILES = {
-    "smoke": dict(zoom=2.0, width=1 / 16, fc_width=1024, fc_kernel=3, epochs=1, rate=3e-3),
+    "smoke": dict(
+        zoom=2.0, width=1 / 16, fc_width=1024, fc_kernel=3, epochs=1, rate=3e-3, chips=160
+    ),
     "quick": dict(zoom=0, width=1 / 8, fc_width=1024, fc_kernel=3, epochs=0, rate=3e-3),
     "paper": dict(
         zoom=224 / 36,
@@ -123,7 +125,7 @@ def setting(profile="quick", source="scene", **changes):
     _checks.choice(source, SOURCES, "source")
     chosen = {key: SOURCES[source][key] for key in ("zoom", "epochs")}
     chosen |= {key: value for key, value in PROFILES[profile].items() if value}
-    known = {*PROFILES["quick"], "alignment", "iterations", "batch_size", "metrics", "schedule"}
+    known = {*PROFILES["smoke"], "alignment", "iterations", "batch_size", "metrics", "schedule"}
     for name in changes:
         if name not in known:
             raise TypeError(f"setting: no value {name!r}; there are {', '.join(sorted(known))}")

@@ -107,10 +107,7 @@ def run(
     chosen = {"batch_size": 8, "iterations": iterations, "metrics": metrics}
     chosen = setting("quick", source, **chosen | changes)
     place = ground(source)
-    table = sample(place)
-    if chips_kept:
-        kept = table.sample(min(chips_kept, len(table)), random_state=0).sort_index()
-        kept.attrs, table = table.attrs, kept
+    table = sample(place, kept=chips_kept)
     part = chips.split(table, by=split, valid=4 / 25, stratify=split == "cells", seed=seed)
     learn = train(network, zoomed(place, chosen["zoom"]), part, seed, **chosen)
     history = learn.history
