@@ -25,6 +25,8 @@ __all__ = [
     "maps",
     "models",
     "papers",
+    "pruning",
+    "refine",
     "runs",
     "scene",
     "training",
