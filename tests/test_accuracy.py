@@ -556,3 +556,18 @@ def test_a_comparison_of_measured_values_is_a_map():
     lights = lights.rio.write_crs("EPSG:32648").rio.write_nodata(np.nan)
     truth = (lights > 5).astype("uint8")  # inherits the nodata NaN, which no integer can hold
     assert accuracy.confusion(truth, (lights > 3).astype("uint8")).overall == 1
+
+
+def test_area_of_pixels_in_degrees_and_in_metres():
+    def raster(y, x, crs):
+        ones = np.ones((len(y), len(x)), "uint8")
+        return xr.DataArray(ones, dims=("y", "x"), coords={"y": y, "x": x}).rio.write_crs(crs)
+
+    rows = accuracy.pixel_area(raster([60.5, 59.5], [10.5, 11.5], 4326))
+    # Cells of one degree between two parallels: R^2 dlon (sin top - sin bottom), authalic radius.
+    exact = 6371.0072**2 * np.deg2rad(1) * -np.diff(np.sin(np.deg2rad([61, 60, 59])))
+    np.testing.assert_allclose(rows, exact, rtol=5e-3)
+    assert rows[0] < rows[1]
+    metres = raster([3400500.0, 3400000.0], [500000.0, 500500.0], 32648)
+    # The scale of UTM at its central meridian is 0.9996, so true areas are 0.08 % larger.
+    np.testing.assert_allclose(accuracy.pixel_area(metres), 0.25 / 0.9996**2, rtol=1e-4)

@@ -52,3 +52,15 @@ def test_a_changed_catalogue_changes_the_key(tmp_path, monkeypatch):
     before = fingerprint.key(["1"], {})
     catalogue.write_text("a: 2")
     assert fingerprint.key(["1"], {}) != before
+
+
+def test_a_changed_record_changes_the_key(tmp_path, monkeypatch):
+    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
+    (tmp_path / "results").mkdir()
+    record = tmp_path / "results" / "sweep.csv"
+    cells = ['table = runs.results("sweep")']
+    assert fingerprint.recorded(cells[0]) == set()
+    record.write_text("a\n1\n")
+    before = fingerprint.key(cells, {})
+    record.write_text("a\n2\n")
+    assert fingerprint.key(cells, {}) != before

@@ -18,6 +18,7 @@ __all__ = [
     "book",
     "catalog",
     "chips",
+    "experiments",
     "fingerprint",
     "heatmaps",
     "labels",

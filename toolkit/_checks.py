@@ -1,5 +1,7 @@
 """Checks that several modules make of their input, with errors for the person who meets them."""
 
+import difflib
+
 import rioxarray  # noqa: F401  (registers the .rio accessor)
 import xarray as xr
 
@@ -40,3 +42,27 @@ def raster(array, what="image", dims=("band", "y", "x")):
             ".rio.write_crs('EPSG:...') before going on; guessing would misplace it."
         )
     return array
+
+
+def choice(value, options, what):
+    """Return `value` if it is one of `options`, else name them and the nearest one.
+
+    Parameters
+    ----------
+    value : object
+        What was given.
+    options : iterable
+        What may be given.
+    what : str
+        What the caller calls it; it appears in the message.
+
+    Raises
+    ------
+    ValueError
+        `value` is none of the options.
+    """
+    if value in options:
+        return value
+    near = difflib.get_close_matches(str(value), [str(option) for option in options], n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{what}={value!r} is not known; choose one of {list(options)}.{hint}")

@@ -36,8 +36,9 @@ def versions():
 def key(cells, values):
     """Hash the code of a notebook with everything it depends on.
 
-    That is the parameters, the parts of the package that it imports, the versions of the libraries
-    and the data catalogue, which holds the checksum of every data set.
+    That is the parameters, the parts of the package that it imports, the versions of the libraries,
+    the records of sweeps that it reads, and the data catalogue, which holds the checksum of every
+    data set.
 
     Parameters
     ----------
@@ -60,13 +61,38 @@ def key(cells, values):
 
     python = "\n".join(TransformerManager().transform_cell(cell) for cell in cells)
     digest = hashlib.sha256(json.dumps([cells, values, versions()], sort_keys=True).encode())
-    for path in sorted(imported(python)):
+    for path in sorted(imported(python) | recorded(python)):
         digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     # What an entry says (nodata, classes, checksums) changes a result as code does.
     from toolkit import catalog
 
     digest.update(Path(catalog.path()).read_bytes())
     return digest.hexdigest()[:12]
+
+
+def recorded(source):
+    """Find the records of sweeps that some code reads with ``runs.results("name")``.
+
+    Parameters
+    ----------
+    source : str
+        Python code.
+
+    Returns
+    -------
+    set of Path
+        Those files that are there.
+    """
+    names = {
+        node.args[0].value
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", "") == "results"
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    }
+    files = (ROOT / "results" / f"{name}{end}" for name in names for end in (".csv", ".json"))
+    return {path for path in files if path.is_file()}
 
 
 def imported(source, package="toolkit"):

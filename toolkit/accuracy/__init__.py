@@ -20,6 +20,7 @@ from toolkit.accuracy.estimate import (
     bootstrap,
     grid_points,
     optimal_threshold,
+    pixel_area,
 )
 from toolkit.accuracy.landscape import compare_shapes, landscape_metrics, settlement_zones
 from toolkit.accuracy.matrix import ConfusionMatrix
@@ -37,6 +38,7 @@ __all__ = [
     "landscape_metrics",
     "mcnemar",
     "optimal_threshold",
+    "pixel_area",
     "settlement_zones",
     "size_class_test",
     "size_summary",

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from toolkit import _checks
 from toolkit.accuracy.counting import IGNORE, _codes, _flat, _left_out, _named, _prepare, _valid
 from toolkit.accuracy.matrix import _scores
 
@@ -320,6 +321,49 @@ def grid_points(area, spacing, crs=None, seed=None):
             "counts in the unit of the CRS"
         )
     return points.reset_index(drop=True)
+
+
+def pixel_area(raster):
+    """True area of the pixels of a raster, row by row.
+
+    Parameters
+    ----------
+    raster : xarray.DataArray
+        With dims y and x, on an upright grid in any CRS.
+
+    Returns
+    -------
+    xarray.DataArray
+        (y,) area of one pixel of each row in km2, measured on an equal-area projection
+        (EPSG:6933) at the middle column; multiply a mask with it and sum.
+
+    Raises
+    ------
+    ValueError
+        No CRS.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> degrees = xr.DataArray(
+    ...     np.ones((2, 2)), dims=("y", "x"), coords={"y": [60.5, 59.5], "x": [10.5, 11.5]}
+    ... ).rio.write_crs("EPSG:4326")
+    >>> pixel_area(degrees).round(-1).values.tolist()
+    [6120.0, 6310.0]
+    """
+    import geopandas as gpd
+    import shapely
+
+    raster = _flat(raster)
+    _checks.raster(raster, "raster", ("y", "x"))
+    affine = raster.rio.transform(recalc=True)
+    column, rows = raster.sizes["x"] // 2, np.arange(raster.sizes["y"])
+    west, east = affine.c + affine.a * column, affine.c + affine.a * (column + 1)
+    edge = affine.f + affine.e * rows
+    cells = gpd.GeoSeries(shapely.box(west, edge + affine.e, east, edge), crs=raster.rio.crs)
+    area = cells.to_crs(6933).area.to_numpy() / 1e6
+    found = xr.DataArray(area, dims="y", attrs={"long_name": "area of a pixel", "units": "km2"})
+    return found.assign_coords(y=raster.y) if "y" in raster.coords else found
 
 
 def _block_of(shape, blocks):

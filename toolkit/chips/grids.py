@@ -3,7 +3,6 @@
 Use it through `toolkit.chips`.
 """
 
-import difflib
 import math
 
 import numpy as np
@@ -13,6 +12,7 @@ from odc.geo.geobox import GeoBox
 from rasterio import Affine
 
 from toolkit import _checks
+from toolkit._checks import choice
 
 IGNORE = 255
 """Code of pixels without a label: kept out of the loss, the metrics and the class shares."""
@@ -31,15 +31,6 @@ CODES = ("nearest", "mode")
 QUANTITIES = ("average", "bilinear", "sum")
 # Names under which sensors and papers list what the eye sees as red, green and blue.
 _RGB = (("red", "b4", "b04"), ("green", "b3", "b03"), ("blue", "b2", "b02"))
-
-
-def choice(value, options, what):
-    """Return `value` if it is one of `options`, else name them and the nearest one."""
-    if value in options:
-        return value
-    near = difflib.get_close_matches(str(value), [str(option) for option in options], n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"{what}={value!r} is not known; choose one of {list(options)}.{hint}")
 
 
 def geobox(raster, what="image"):
