@@ -26,6 +26,8 @@ __all__ = [
     "maps",
     "models",
     "papers",
+    "pruning",
+    "refine",
     "runs",
     "scene",
     "training",

@@ -161,8 +161,8 @@ def test_a_city_opens_its_own_layers_and_no_other():
         scene.city(style="aird")
 
 
-# Of scene version 2. They hold on any machine; where a library draws other shapes, or the code does,
-# another place appears under the same seed: then raise noise.VERSION and write down the new ones.
+# Of scene version 2, the same on any machine. Where a library or the code draws other shapes,
+# another place appears under the same seed: raise noise.VERSION and write down the new ones.
 PINNED = {
     "buildings": "5088125377fb5de0",
     "roads": "27581f87f1a44240",

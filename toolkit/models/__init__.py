@@ -29,6 +29,7 @@ from torch import nn
 from toolkit.models import attention, densenet, dlinknet, fcn, hrnet, resnet, sen2hse, unet
 from toolkit.models.drawing import diagram
 from toolkit.models.network import Network
+from toolkit.models.thinning import thin
 
 # Every family brings its own dictionary: name -> builder(name, in_channels, classes, width, ...).
 BUILDERS = {
@@ -84,7 +85,8 @@ def create(name, in_channels=1, classes=2, width=1.0, seed=0, **own):
     **own
         Options of the network, which its class describes: ``fc_width``, ``fc_kernel``,
         ``dropout``, ``alignment``, ``front_lr`` and ``pretrained`` in `toolkit.models.fcn.FCN`,
-        ``poolings`` and ``batch_norm`` in `toolkit.models.unet.UNet`, and so on.
+        ``poolings`` and ``batch_norm`` in `toolkit.models.unet.UNet`, and so on. All have
+        ``keep``, a dict of how many filters pruned layers keep (`toolkit.pruning.compact`).
 
     Returns
     -------
@@ -113,16 +115,18 @@ def create(name, in_channels=1, classes=2, width=1.0, seed=0, **own):
     # What a name stands for (FCN8s has two skips) is keyword-only, and fixed: no option.
     known = [key for key, p in known.items() if p.kind is not p.KEYWORD_ONLY and key != "name"]
     for option in own:
-        if option not in known:
+        if option not in {*known, "keep"}:
             near = difflib.get_close_matches(option, [*known, "seed"], n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise TypeError(
                 f"{name} has no option {option!r}.{hint} Its options: {', '.join(known)}, seed"
             )
+    keep = None if "keep" in known else own.pop("keep", None)
     with torch.random.fork_rng(enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        return BUILDERS[name](name, in_channels=in_channels, classes=classes, width=width, **own)
+        model = BUILDERS[name](name, in_channels=in_channels, classes=classes, width=width, **own)
+    return thin(model, keep) if keep else model
 
 
 def count_parameters(model):

@@ -25,6 +25,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from toolkit.models.blocks import fit
 from toolkit.models.network import Cells, ConvReLU, Network
 
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
@@ -250,8 +251,7 @@ class FCN(Network):
             x, skip = self.get_submodule(up)(x), f"score_pool{pool}"
             offset = self.offsets[skip]
             tap = self.get_submodule(skip)(taps[pool])[..., offset:, offset:]
-            rows, columns = min(x.shape[-2], tap.shape[-2]), min(x.shape[-1], tap.shape[-1])
-            x = x[..., :rows, :columns] + tap[..., :rows, :columns]
+            x = fit(x, tap) + fit(tap, x)  # whichever is larger is cut
             up = f"upscore_pool{pool}"
         offset = self.offsets["upscore"]
         return self.upscore(x)[..., offset : offset + height, offset : offset + width]

@@ -324,6 +324,13 @@ class HRNet(Network):
                         found.append(f"{name}.{layer}")
         return found
 
+    def positions(self, layer):
+        """Name the buffer that says to which channels a thinned layer adds, None if to none."""
+        block, _, own = layer.rpartition(".")
+        last = f"conv{self.get_submodule(block).last}"
+        ends = {last: "kept", "project": "kept_project"}
+        return f"{block}.{ends[own]}" if own in ends else None
+
     def logits(self, x):
         """Map standardised images to class scores of the same height and width."""
         image = x
