@@ -11,8 +11,9 @@ P      :=
 book: $(READY)  ## execute the notebooks and build the site
 	$(VENV)/bin/toolkit book
 
+# Two files at a time, each with one thread: twice as many threads would only wait for each other.
 test: $(READY)  ## run the tests
-	$(VENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 lab: $(READY)  ## open JupyterLab on the notebooks
 	$(VENV)/bin/jupyter lab notebooks

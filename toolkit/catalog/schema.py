@@ -207,7 +207,7 @@ class Entry(_Model):
         return [*self.files, *([self.outline] if self.outline else [])]
 
 
-class _Loader(yaml.SafeLoader):
+class UniqueKeys(yaml.SafeLoader):
     """A safe loader that refuses a key given twice, which YAML would silently overwrite."""
 
     def construct_mapping(self, node, deep=False):
@@ -249,7 +249,7 @@ def load(path):
             "the environment variable TOOLKIT_CATALOG (or catalog.use) at your own."
         ) from None
     try:
-        content = yaml.load(text, _Loader)  # a SafeLoader: it builds plain values only
+        content = yaml.load(text, UniqueKeys)  # a SafeLoader: it builds plain values only
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("entries"), dict):

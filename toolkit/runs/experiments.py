@@ -22,6 +22,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .. import fingerprint
+from ..catalog.schema import UniqueKeys
 from . import notebooks
 
 # Libraries whose version can change what an experiment returns.
@@ -241,19 +242,6 @@ def _without_words(text):
     return ast.unparse(tree)
 
 
-class _Loader(yaml.SafeLoader):
-    """A safe loader that refuses a parameter given twice, which YAML would silently overwrite."""
-
-    def construct_mapping(self, node, deep=False):
-        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", node.start_mark
-                )
-        return super().construct_mapping(node, deep)
-
-
 def _several(value):
     if isinstance(value, list) and value:
         return value
@@ -299,7 +287,7 @@ def read(path):
     """
     path = Path(path)
     try:
-        content = yaml.load(path.read_text("utf-8"), _Loader)  # a SafeLoader: plain values only
+        content = yaml.load(path.read_text("utf-8"), UniqueKeys)  # a SafeLoader: plain values only
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no sweep file {path}") from None
     except yaml.YAMLError as error:
