@@ -103,6 +103,10 @@ def test_chips_keep_out_of_towns_set_apart(lit, small_net):
     apart = night_lights.sample(night_lights.own(*lit, settlements=town))
     assert 0 < len(apart) < len(free)
     assert apart.distance(town.geometry.iloc[0]).min() >= 7500
+    free = night_lights.free(night_lights.own(*lit, settlements=town))
+    assert not free.sel(x=260_000, y=3_340_000, method="nearest")
+    assert free.mean() > 0.9
+    assert night_lights.free(night_lights.own(*lit)).all()
     with pytest.raises(ValueError, match="column role is missing"):
         night_lights.own(*lit, settlements=town.drop(columns="role"))
 

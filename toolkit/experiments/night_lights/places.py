@@ -153,6 +153,8 @@ def own(lights, label, truth=None, settlements=None, urban=(1,)):
         settlements = gpd.GeoDataFrame(columns=[*columns, "geometry"], crs=image.rio.crs)
     if missing := [name for name in columns if name not in settlements]:
         raise ValueError(f"settlements: the column {', '.join(missing)} is missing")
+    if "band" not in lights.dims:
+        lights = lights.expand_dims(band=["radiance"])
     return Ground("own", lights, image, label, truth, settlements)
 
 
@@ -249,16 +251,44 @@ def sample(place, seed=0, kept=0, keep_out=1.5):
     """
     net = {key: _net(place)[key] for key in ("rows", "cols", "coverage", "per_cell")}
     table = chips.fishnet(place.image, place.label, size=36, seed=seed, **net)
-    out, apart = table, place.settlements[place.settlements["role"] == "generalisation"]
-    if len(apart):
-        metres = apart.to_crs(apart.estimate_utm_crs())
-        zones = metres.buffer(keep_out * apart["radius_m"]).to_crs(table.crs).union_all()
-        out = out[~out.intersects(zones)]
+    zones = _apart(place, keep_out)
+    out = table if zones.empty else table[~table.intersects(zones.union_all())]
     if kept:
         out = out.sample(min(kept, len(out)), random_state=seed).sort_index()
     out = out.reset_index(drop=True)
     out.attrs = table.attrs
     return out
+
+
+def _apart(place, keep_out=1.5):
+    """Ground around the settlements set apart for generalisation, in the image's CRS."""
+    apart = place.settlements[place.settlements["role"] == "generalisation"]
+    metres = apart.to_crs(apart.estimate_utm_crs()) if len(apart) else apart
+    zones = metres.geometry.buffer(keep_out * apart["radius_m"].astype(float))
+    return zones.to_crs(place.image.rio.crs)
+
+
+def free(place, keep_out=1.5):
+    """Mark the ground that lies away from the settlements set apart for generalisation.
+
+    Parameters
+    ----------
+    place : Ground
+        From `ground`.
+    keep_out : float
+        As for `sample`.
+
+    Returns
+    -------
+    xarray.DataArray
+        (y, x), bool: what may be used to train, and to choose a cut.
+    """
+    zones = _apart(place, keep_out)
+    shape, transform = place.truth.shape, place.image.rio.transform()
+    inside = np.zeros(shape, bool)
+    if len(zones):
+        inside = rasterize(zones, shape, transform=transform, all_touched=True).astype(bool)
+    return place.truth.copy(data=~inside)
 
 
 def halves(place, table, seed=0):

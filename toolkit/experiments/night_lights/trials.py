@@ -38,7 +38,8 @@ def methods(networks=("IFCN", "FCN8s", "U-Net"), source="scene", seed=0, **chang
     seed : int
         Of chips, halves and training.
     **changes
-        Changes to the profile quick, see `setting`; alignment is "same" if not given.
+        Changes to the profile quick, see `setting`; alignment is "same" if not given, so
+        that FCN8s here is mode 2 of Table 1.
 
     Returns
     -------
