@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from pyproj import Geod
 from shapely.geometry import box
 from sklearn import metrics
 
@@ -564,9 +565,18 @@ def test_area_of_pixels_in_degrees_and_in_metres():
         return xr.DataArray(ones, dims=("y", "x"), coords={"y": y, "x": x}).rio.write_crs(crs)
 
     rows = accuracy.pixel_area(raster([60.5, 59.5], [10.5, 11.5], 4326))
-    # Cells of one degree between two parallels: R^2 dlon (sin top - sin bottom), authalic radius.
-    exact = 6371.0072**2 * np.deg2rad(1) * -np.diff(np.sin(np.deg2rad([61, 60, 59])))
-    np.testing.assert_allclose(rows, exact, rtol=5e-3)
+    # The same cells on the ellipsoid, their upper and lower edges bent along the parallels.
+    along, back = np.linspace(11, 12, 200), np.linspace(12, 11, 200)
+    exact = [
+        abs(
+            Geod(ellps="WGS84").polygon_area_perimeter(
+                [*along, *back], [*np.full(200, north), *np.full(200, north - 1.0)]
+            )[0]
+        )
+        / 1e6
+        for north in (61, 60)
+    ]
+    np.testing.assert_allclose(rows, exact, rtol=1e-4)
     assert rows[0] < rows[1]
     metres = raster([3400500.0, 3400000.0], [500000.0, 500500.0], 32648)
     # The scale of UTM at its central meridian is 0.9996, so true areas are 0.08 % larger.

@@ -139,6 +139,8 @@ def test_two_sweeps_share_a_folder(sweep, tmp_path):
 def _start(tmp_path):
     grid = {"number": [0, 1], "started": [str(tmp_path / "pid")]}
     script = (
+        # Whoever starts the tests in the background passes on that Ctrl-C is ignored.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"import sys; sys.path.insert(0, {str(HERE)!r})\n"
         "from toolkit import runs\n"
         f"runs.sweep('sweep_toys:slow', {grid!r}, {str(tmp_path / 'runs')!r}, 1, progress=False)"

@@ -65,10 +65,11 @@ def mcnemar(truth, a, b, blocks=None, classes=None, ignore=IGNORE, confidence=0.
     Notes
     -----
     Below 25 discordant places the exact binomial test, whose statistic is the number of places
-    where only a is right; else chi-square with continuity correction, (|n10 - n01| - 1)^2 /
-    (n10 + n01). Foody (2004), Thematic map comparison, Photogrammetric Engineering & Remote
-    Sensing 70:627-633. Interval of the difference: Bonett & Price (2012), adjusted Wald interval
-    for paired proportions, Journal of Educational and Behavioral Statistics 37:479-488.
+    where only a is right; else chi-square with continuity correction,
+    ``(|n10 - n01| - 1)^2 / (n10 + n01)``. Foody (2004), Thematic map comparison, Photogrammetric
+    Engineering & Remote Sensing 70:627-633. Interval of the difference: Bonett & Price (2012),
+    adjusted Wald interval for paired proportions, Journal of Educational and Behavioral Statistics
+    37:479-488.
 
     With `blocks`: the difference as a ratio over blocks drawn as clusters, its standard error and
     Student's t with one degree of freedom less than there are blocks. Cochran (1977), Sampling
@@ -256,7 +257,7 @@ def size_class_test(
     ----------
     table, by, measures, classes
         As in :func:`size_summary`. Settlements without a value are left out. Measures with a sign
-        are tested by their size: |value|.
+        are tested by their size: ``|value|``.
     n : int
         Resamples of the bootstrap.
     seed : int

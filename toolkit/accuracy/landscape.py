@@ -200,7 +200,7 @@ def compare_shapes(truth, predicted, settlements, radius=None, positive=1, neigh
     Notes
     -----
     Yin et al. (2022), section 4.2 and Table 3, give SID and TED in per cent and write down neither
-    formula nor sign. We read them as |predicted - truth| / truth: all 80 printed values are
+    formula nor sign. We read them as ``|predicted - truth| / truth``: all 80 printed values are
     positive, and 445.53 % is more than any prediction can be too short. The factor in front of
     E / sqrt(area) differs between handbooks and cancels in SID. Counting the shortest edge in whole
     pixels, as here, does not: for settlements of few pixels SID moves by some percentage points.
