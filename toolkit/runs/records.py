@@ -160,7 +160,10 @@ def collate(place=None, *, latest=True):
     place = Path(place or SWEEPS)
     paths = [place] if place.is_file() else place.rglob("record.json")
     found = {}
-    begun = sorted(read_all(paths), key=lambda item: item[1]["run"].get("started", ""))
+    begun = sorted(  # two runs may begin within one second
+        read_all(paths),
+        key=lambda item: (item[1]["run"].get("started", ""), item[0].stat().st_mtime_ns),
+    )
     for path, record in begun:
         same = json.dumps([name_of(record), record["parameters"]], sort_keys=True)
         found[same if latest else path] = path, record
