@@ -6,9 +6,10 @@ each class, and after `split` the part it plays. Make it with `grid` or `fishnet
 `split`, look at it with `plot`, `balance` and `leak`, and hand it to `dataloaders`.
 """
 
+from toolkit.chips.contents import balance, plot, statistics
 from toolkit.chips.grids import IGNORE, align, zoom
 from toolkit.chips.sampling import fishnet, fishnet_cells, grid, regrid
-from toolkit.chips.splits import balance, ground, leak, plot, split, statistics
+from toolkit.chips.splits import ground, leak, split
 
 __all__ = [
     "IGNORE",

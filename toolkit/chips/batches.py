@@ -22,7 +22,7 @@ from fastai.vision.all import (
 )
 
 from toolkit.chips.grids import IGNORE, classes_of, display_bands, has_data
-from toolkit.chips.splits import statistics
+from toolkit.chips.contents import statistics
 from toolkit.chips.windows import names, on_grid, training, whole, windows
 
 

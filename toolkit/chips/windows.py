@@ -5,6 +5,7 @@ Use it through `toolkit.chips`.
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 
 from toolkit import _checks
@@ -133,3 +134,9 @@ def share(value, what):
     if not 0 <= value <= 1:
         raise ValueError(f"{what}={value}: give a share between 0 and 1")
     return value
+
+
+def class_shares(table):
+    """Return the columns share_<class> of a chip table, named by class."""
+    shares = table.filter(regex="^share_")
+    return pd.DataFrame(shares.rename(columns=lambda name: name.removeprefix("share_")))
