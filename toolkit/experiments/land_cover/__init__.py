@@ -1,0 +1,103 @@
+"""Chapter 2: a 3 m land-cover map from imperfect 10 m labels.
+
+Notebook 02 tells it step by step with these functions; sweeps call `run`, `label_quality`,
+`filters`, `norms`, `pruned` and `raleigh`.
+"""
+
+from toolkit.experiments.land_cover.borders import pinned, unlike
+from toolkit.experiments.land_cover.doubts import LEAST, detection, drop, judge, kept
+from toolkit.experiments.land_cover.faults import degrade, spoil
+from toolkit.experiments.land_cover.places import (
+    SOURCES,
+    Ground,
+    assemble,
+    gaofen,
+    ground,
+    hazy,
+    held_out,
+    sample,
+    seven,
+)
+from toolkit.experiments.land_cover.points import (
+    areas,
+    check_points,
+    compared,
+    errors,
+    read,
+    roads,
+    small,
+    table,
+)
+from toolkit.experiments.land_cover.scores import (
+    NETWORKS,
+    PROFILES,
+    agreement,
+    class_map,
+    forest,
+    loaders,
+    network_of,
+    probability,
+    setting,
+    train,
+)
+from toolkit.experiments.land_cover.trials import (
+    filters,
+    fitted,
+    label_quality,
+    norms,
+    prepared,
+    pruned,
+    raleigh,
+    relabelled,
+    run,
+    scored,
+)
+
+__all__ = [
+    "LEAST",
+    "NETWORKS",
+    "PROFILES",
+    "SOURCES",
+    "Ground",
+    "agreement",
+    "areas",
+    "assemble",
+    "check_points",
+    "class_map",
+    "compared",
+    "degrade",
+    "detection",
+    "drop",
+    "errors",
+    "filters",
+    "fitted",
+    "forest",
+    "gaofen",
+    "ground",
+    "hazy",
+    "held_out",
+    "judge",
+    "kept",
+    "label_quality",
+    "loaders",
+    "network_of",
+    "norms",
+    "pinned",
+    "prepared",
+    "probability",
+    "pruned",
+    "raleigh",
+    "read",
+    "relabelled",
+    "roads",
+    "run",
+    "sample",
+    "scored",
+    "setting",
+    "seven",
+    "small",
+    "spoil",
+    "table",
+    "train",
+    "unlike",
+]
