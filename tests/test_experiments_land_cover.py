@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import pytest
 import rioxarray  # noqa: F401
 import xarray as xr
@@ -460,7 +459,23 @@ class TestTrials:
             trials.prepared("raleigh", "perfect", profile="smoke")
 
     def test_pruned(self):
-        out = trials.pruned(0.4, "U-Net", **self.small | {"epochs": 1, "extra": 1})
-        out = out.set_index("stage")
-        assert out.loc["compact", "parameters"] < out.loc["trained", "parameters"]
-        assert isinstance(out, pd.DataFrame)
+        out = trials.pruned((0.4,), "U-Net", **self.small | {"epochs": 1, "extra": 1})
+        assert out["network"].tolist() == ["trained", "trained on", "compact"]
+        trained, on, compact = out["parameters"]
+        assert trained == on > compact
+
+    def test_another_sensor_sees_the_same_pixels(self, monkeypatch, place, learn):
+        window = {"y": slice(0, 64), "x": slice(0, 64)}
+        core = replace(
+            place,
+            image=place.image.isel(window),
+            label=place.label.isel(window),
+            truth=place.truth.isel(window),
+        )
+        monkeypatch.setattr(trials, "gaofen", lambda place, seed: core)
+        monkeypatch.setattr(trials, "hazy", lambda place: replace(place, image=place.image * 0))
+        where = place.label != 255
+        out = trials.elsewhere(learn.model, place, where)
+        assert out["core"] == out["core, Gaofen-2"] != out["core, hazy"]
+        with pytest.raises(ValueError, match="another seed"):
+            trials.elsewhere(learn.model, place, where & False)

@@ -1,7 +1,7 @@
 """Chapter 2: a 3 m land-cover map from imperfect 10 m labels.
 
 Notebook 02 tells it step by step with these functions; sweeps call `run`, `label_quality`,
-`filters`, `norms`, `pruned` and `raleigh`.
+`filters`, `pruned` and `raleigh`.
 """
 
 from toolkit.experiments.land_cover.borders import pinned, unlike
@@ -41,10 +41,10 @@ from toolkit.experiments.land_cover.scores import (
     train,
 )
 from toolkit.experiments.land_cover.trials import (
+    elsewhere,
     filters,
     fitted,
     label_quality,
-    norms,
     prepared,
     pruned,
     raleigh,
@@ -68,6 +68,7 @@ __all__ = [
     "degrade",
     "detection",
     "drop",
+    "elsewhere",
     "errors",
     "filters",
     "fitted",
@@ -81,7 +82,6 @@ __all__ = [
     "label_quality",
     "loaders",
     "network_of",
-    "norms",
     "pinned",
     "prepared",
     "probability",

@@ -26,7 +26,7 @@ PROFILES = {
         guard=8,
     ),
     "quick": dict(
-        scene=dict(chip=128, crop=65, batch_size=8, epochs=6, first=3, guard=64),
+        scene=dict(chip=128, crop=64, batch_size=8, epochs=12, first=3, guard=64),
         raleigh=dict(chip=48, crop=33, batch_size=8, epochs=30, first=15, guard=12),
         rate=0.1,
         schedule="one_cycle",

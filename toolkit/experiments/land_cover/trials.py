@@ -1,11 +1,12 @@
 """Which experiments: Table 4, label quality, the filter, radiometry, pruning, and Raleigh."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from toolkit import catalog, chips
+from toolkit import catalog, chips, models, pruning
 from toolkit.chips.grids import choice
 from toolkit.experiments.land_cover import doubts, faults, points, scores
 from toolkit.experiments.land_cover.places import SOURCES, gaofen, ground, hazy, held_out, sample
@@ -96,6 +97,7 @@ def run(
     labels="product",
     filter=False,
     clahe=False,
+    abroad=False,
     seed=0,
     source="scene",
     scene_seed=0,
@@ -115,6 +117,8 @@ def run(
         See `fitted`.
     clahe : bool
         One more row: the same network with `toolkit.refine.clahe_reweight`.
+    abroad : bool
+        Scene only: also how it does where another day or sensor looks, see `elsewhere`.
     seed : int
         Of split, training and check points.
     source : {"scene", "raleigh"}
@@ -130,7 +134,8 @@ def run(
         One row a map ("labels", "map", "map, CLAHE"): points, overall and kappa at the check
         points, PA and UA of each class there (%), overall_all (all held-out pixels), gain (over
         the labels, points of per cent) and p (McNemar) at the check points, and on the scene the
-        recall and breaks per km of narrow roads and the recall of thin water.
+        recall and breaks per km of narrow roads and the recall of thin water. With `abroad`, the
+        overall accuracies of `elsewhere`.
 
     Examples
     --------
@@ -147,7 +152,45 @@ def run(
         maps["map, CLAHE"] = scores.class_map(found, True, sealed)
     out = scored(place, where, maps, seed)
     out["dropped"] = int((table["split"] == "dropped").sum())
+    if abroad:
+        for name, value in elsewhere(model, place, where, scene_seed).items():
+            out[name] = np.where(out["map"] == "map", value, np.nan)
     return out
+
+
+def elsewhere(model, place, where, scene_seed=0):
+    """Map the core of the scene as other days and sensors show it.
+
+    Parameters
+    ----------
+    model : toolkit.models.Network
+        Trained on the scene's Planet-like image.
+    place : Ground
+        The scene's city.
+    where : xarray.DataArray
+        (y, x), true where to score: from `places.held_out`.
+    scene_seed : int
+        Of the scene.
+
+    Returns
+    -------
+    dict of str to float
+        Overall accuracy (%) on the same held-out pixels of the core: "core" (the image of the
+        training), "core, hazy" (its bands times a gain, plus an offset) and "core, Gaofen-2".
+
+    Notes
+    -----
+    Section 5.2 and Fig. 8 show one Gaofen-2 image by eye, of another place.
+    """
+    other = gaofen(place, scene_seed)
+    window = {"x": other.image.x, "y": other.image.y}
+    here = where.sel(window) & other.image.notnull().all("band")
+    if not here.any():
+        raise ValueError("no held-out ground lies in the core; choose another seed of the split")
+    same = replace(other, image=place.image.sel(window))
+    seen = {"core": same, "core, hazy": hazy(same), "core, Gaofen-2": other}
+    maps = {name: scores.class_map(scores.probability(model, each)) for name, each in seen.items()}
+    return {name: scores.agreement(other, m, here).overall * 100 for name, m in maps.items()}
 
 
 def scored(place, where, maps, seed=0):
@@ -235,10 +278,11 @@ def filters(spoilt=0.1, least=doubts.LEAST, network="U-Net", seed=0, scene_seed=
     Returns
     -------
     pandas.DataFrame
-        One row a way of dropping chips ("none", "similarity", "loss", "issues", "oracle"):
-        bad (spoilt training chips), dropped, precision, recall, auc (of the ranking), overall
-        and overall_all of the network trained without them. "similarity" drops below `least`;
-        "loss" and "issues" drop as many chips as were spoilt, "oracle" drops those.
+        One row a way of dropping chips: bad (spoilt training chips), dropped, precision, recall,
+        auc (of the ranking) and overall_all (%, on all held-out pixels) of the network trained
+        without them. "threshold" drops what is below `least`, as the paper does; "similarity",
+        "loss" and "issues" drop as many chips as were spoilt, the worst first; "oracle" drops
+        those that were, "none" none.
     """
     place, table, where, chosen = prepared("scene", "product", seed, scene_seed, network, **changes)
     place, where_bad = faults.spoil(place, spoilt, chosen["chip"], seed)
@@ -246,23 +290,24 @@ def filters(spoilt=0.1, least=doubts.LEAST, network="U-Net", seed=0, scene_seed=
     first = scores.train(network, place, table, seed, epochs=chosen["first"], **_rest(chosen))
     judged = doubts.judge(first.model, place, table)
     train = (judged["split"] == "train").to_numpy()
-    found = doubts.detection(judged[train], bad[train]) if bad[train].any() else pd.DataFrame()
+    ranked = doubts.detection(judged[train], bad[train]) if bad[train].any() else pd.DataFrame()
     number = int(bad[train].sum())
     worst = {
         "none": np.zeros(len(table), bool),
-        "similarity": train & (judged["similarity"] < least).to_numpy(),
+        "threshold": train & (judged["similarity"] < least).to_numpy(),
         "oracle": train & bad,
     }
-    for name in ("loss", "issues"):
-        order = judged[name].where(train).sort_values(ascending=False).index[:number]
-        worst[name] = judged.index.isin(order) & train
-    rows = []
+    for name in doubts.METHODS:
+        order = judged[name].where(train).sort_values(ascending=name == "similarity")
+        worst[name] = judged.index.isin(order.index[:number]) & train
+    rows, trained = [], {}
     for name, dropped in worst.items():
         part = table.assign(split=table["split"].where(~dropped, "dropped"))
         part.attrs = table.attrs
-        model = scores.train(network, place, part, seed, **chosen).model
-        maps = {"labels": place.label, "map": scores.class_map(scores.probability(model, place))}
-        row = scored(place, where, maps, seed).set_index("map").loc["map"]
+        if (again := dropped.tobytes()) not in trained:
+            model = scores.train(network, place, part, seed, **chosen).model
+            found = scores.class_map(scores.probability(model, place))
+            trained[again] = scores.agreement(place, found, where).overall * 100
         hit = (dropped & bad).sum()
         rows.append({
             "method": name,
@@ -270,9 +315,8 @@ def filters(spoilt=0.1, least=doubts.LEAST, network="U-Net", seed=0, scene_seed=
             "dropped": int(dropped.sum()),
             "precision": hit / dropped.sum() if dropped.any() else np.nan,
             "recall": hit / number if number else np.nan,
-            "auc": found["auc"].get(name, np.nan) if len(found) else np.nan,
-            "overall": row["overall"],
-            "overall_all": row["overall_all"],
+            "auc": ranked["auc"].get(name, np.nan) if len(ranked) else np.nan,
+            "overall_all": trained[again],
         })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -284,93 +328,48 @@ def _covered(mask, table):
     return np.array([values[r : r + s, c : c + s].mean() > 0.5 for r, c, s in places])
 
 
-def norms(norm="instance", seed=0, scene_seed=0, gaofen2=True, **changes):
-    """Train an HRNet and map the same ground as other days and sensors show it.
+def pruned(rates=(0.2, 0.4, 0.6), network="HRNet", seed=0, scene_seed=0, extra=0, **changes):
+    """Train a network, prune it as Algorithm 1 does at several rates, and score what is left.
 
     Parameters
     ----------
-    norm : {"instance", "batch"}
-        Normalisation behind the first convolution.
-    seed, scene_seed, **changes
-        As in `run`.
-    gaofen2 : bool
-        Also the scene's core as Gaofen-2 sees it, which takes a minute to make.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a radiometry ("as trained", "hazy", and on the core alone "core, as trained" and
-        "core, Gaofen-2"): overall and kappa on held-out pixels, producer's accuracies (%).
-
-    Notes
-    -----
-    Section 5.2 and Fig. 8 show one Gaofen-2 image by eye, of another place.
-    """
-    place, table, where, chosen = prepared(
-        "scene", "product", seed, scene_seed, "HRNet", norm=norm, **changes
-    )
-    model, _ = fitted("HRNet", place, table, seed, **chosen)
-    seen = {"as trained": place, "hazy": hazy(place)}
-    if gaofen2:
-        core = gaofen(place, scene_seed)
-        window = {"x": core.image.x, "y": core.image.y}
-        same = core.image.notnull().all("band").values
-        planet = replace(core, image=place.image.sel(window))
-        seen |= {"core, as trained": planet, "core, Gaofen-2": core}
-    rows = []
-    for name, each in seen.items():
-        here = where if each.image.shape == place.image.shape else where.sel(window) & same
-        matrix = scores.agreement(each, scores.class_map(scores.probability(model, each)), here)
-        row = {"radiometry": name, "overall": matrix.overall * 100, "kappa": matrix.kappa}
-        rows.append(row | {f"PA {k}": v * 100 for k, v in matrix.producers.items()})
-    return pd.DataFrame(rows)
-
-
-def pruned(pruning_rate=0.4, network="HRNet", seed=0, scene_seed=0, extra=0, **changes):
-    """Train a network, prune it as Algorithm 1 does, and score all three: before, masked, compact.
-
-    Parameters
-    ----------
-    pruning_rate : float
-        Share of the filters of a layer that is zeroed after every epoch.
+    rates : sequence of float
+        Shares of the filters of a layer that are zeroed after every epoch; each starts from the
+        same trained network.
     network : str
         Key of `scores.NETWORKS`.
     extra : int
-        Epochs of pruning after the training; half of the training's where 0.
+        Epochs of pruning after the training; a quarter of the training's where 0.
     seed, scene_seed, **changes
         As in `run`.
 
     Returns
     -------
     pandas.DataFrame
-        One row a stage ("trained", "compact"): parameters, macs (multiply-adds per pixel),
-        overall (at the check points) and overall_all.
+        One row a network ("trained", "trained on" without pruning, and "compact" of each rate):
+        rate, parameters, macs (multiply-adds per pixel), overall (at the check points) and
+        overall_all.
     """
-    from toolkit import pruning
-
     place, table, where, chosen = prepared("scene", "product", seed, scene_seed, network, **changes)
     model, _ = fitted(network, place, table, seed, **chosen)
-    rows = [_size("trained", model, place, where, seed)]
-    extra = extra or max(1, chosen["epochs"] // 2)
-    learn = scores.train(
-        model,
-        place,
-        table,
-        seed,
-        callbacks=[pruning.FPGM(pruning_rate)],
-        **(chosen | {"epochs": extra, "rate": chosen["rate"] / 10}),
-    )
-    rows.append(_size("compact", pruning.compact(learn.model), place, where, seed))
+    rows = [_size("trained", 0.0, model, place, where, seed)]
+    extra = extra or max(1, chosen["epochs"] // 4)
+    again = chosen | {"epochs": extra, "rate": chosen["rate"] / 10}
+    for rate in (0.0, *rates):
+        callbacks = [pruning.FPGM(rate)] if rate else []
+        learn = scores.train(deepcopy(model), place, table, seed, callbacks=callbacks, **again)
+        name = "compact" if rate else "trained on"
+        other = pruning.compact(learn.model) if rate else learn.model
+        rows.append(_size(name, rate, other, place, where, seed))
     return pd.DataFrame(rows)
 
 
-def _size(name, model, place, where, seed):
-    from toolkit import models
-
+def _size(name, rate, model, place, where, seed):
     maps = {"labels": place.label, "map": scores.class_map(scores.probability(model, place))}
     row = scored(place, where, maps, seed).set_index("map").loc["map"]
     return {
-        "stage": name,
+        "network": name,
+        "rate": rate,
         "parameters": models.count_parameters(model),
         "macs": models.macs(model, (512, 512)) / 512**2,
         "overall": row["overall"],
