@@ -10,7 +10,7 @@ import xarray as xr
 from rasterio.transform import from_origin
 from shapely.geometry import LineString
 
-from toolkit import chips
+from toolkit import chips, pruning
 from toolkit.experiments import land_cover as lc
 from toolkit.experiments.land_cover import trials
 from toolkit.scene import materials
@@ -218,7 +218,7 @@ class TestFaults:
 class TestScores:
     def test_setting(self):
         chosen = lc.setting("paper", "scene")
-        assert (chosen["chip"], chosen["crop"], chosen["width"]) == (1024, 513, 1.0)
+        assert (chosen["chip"], chosen["crop"], chosen["width"]) == (640, 513, 1.0)
         assert (chosen["rate"], chosen["batch_size"], chosen["epochs"]) == (0.01, 32, 120)
         assert chosen["weight"] == 3 and lc.setting("quick", "raleigh")["weight"] == 1
         assert lc.setting(epochs=0) == lc.setting()
@@ -244,7 +244,7 @@ class TestScores:
         again = data.train.one_batch()[0]
         assert x.shape != again.shape or (x != again).any()
 
-    def test_training_beats_its_labels(self, place, table, learn):
+    def test_training_learns_the_classes(self, place, table, learn):
         where = lc.held_out(place, table, 4)
         found = lc.class_map(lc.probability(learn.model, place, tile=240, halo=0))
         assert len(learn.history) == 12
@@ -296,7 +296,7 @@ class TestDoubts:
         assert table["similarity"][bad].mean() < table["similarity"][~bad].mean() - 0.1
         scores = lc.detection(table, bad)
         assert (scores["auc"].dropna() > 0.75).all()
-        assert {"similarity", "loss", "issues", "similarity < 20 %"} == set(scores.index)
+        assert {"similarity", "loss", "issues", "similarity below 0.2"} == set(scores.index)
         assert (scores.loc[["loss", "issues"], "dropped"] == bad.sum()).all()
 
     def test_drop(self, judged):
@@ -425,12 +425,75 @@ class TestBorders:
         assert table.loc["one pass", "changed"] == 0 < table.loc["48", "changed"]
 
 
+def bare(values, nodata=None, **coords):
+    """A raster without class names."""
+    out = xr.DataArray(values, dims=("y", "x"), coords=coords).rio.write_crs("EPSG:32648")
+    return out if nodata is None else out.rio.write_nodata(nodata)
+
+
+class TestNodata:
+    def test_codes(self):
+        negative = lc.seven(bare(np.int16([[10, -9999], [80, 20]]), -9999))
+        assert negative.values.tolist() == [[1, 255], [5, 2]]
+        high = lc.seven(bare(np.uint16([[10, 65535]]), 65535))
+        assert high.values.tolist() == [[1, 255]]
+        gap = lc.seven(bare(np.float32([[10, np.nan]])))
+        assert gap.values.tolist() == [[1, 255]]
+
+    def test_pixels(self, place):
+        image = place.image.fillna(-9999).rio.write_nodata(-9999)
+        image[:, :5] = -9999
+        found = lc.assemble(image, place.product, bands=list(image.band.values)).image
+        assert np.isnan(found.values[:, :5]).all() and float(found.min()) > -9999
+
+    def test_bands_of_one_name(self, place):
+        twice = place.image.assign_coords(band=["red"] * place.image.sizes["band"])
+        with pytest.raises(ValueError, match="same name"):
+            lc.assemble(twice, place.product, bands=["red"])
+
+    def test_negative_settings(self, place, table):
+        with pytest.raises(ValueError, match="epochs=-2"):
+            lc.setting("quick", epochs=-2)
+        with pytest.raises(ValueError, match="norm"):
+            lc.setting("quick", norm="layer")
+        assert lc.setting("quick", guard=0)["guard"] == 0
+        with pytest.raises(ValueError, match="guard=-3"):
+            lc.held_out(place, table, -3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_paper_profile_can_be_split(seed):
+    """Chips of the published size on ground as large as the scene's."""
+    side = 4000
+    grid = {"y": 3.0 * np.arange(side, 0, -1), "x": 3.0 * np.arange(side)}
+    draw = np.random.default_rng(0).integers(1, 3, (10, 10), dtype="uint8")
+    label = bare(np.kron(draw, np.ones((400, 400), "uint8")), 255, **grid)
+    label.attrs["classes"] = [{"value": 1, "name": "a"}, {"value": 2, "name": "b"}]
+    image = label.astype("float32").expand_dims(band=["red"])
+    place = lc.Ground("scene", image, label, label, label)
+    chosen = lc.setting("paper")
+    table = lc.sample(place, chosen["chip"], chosen["stride"], block=chosen["block"], seed=seed)
+    assert (table["split"] == "train").sum() >= 12
+    assert lc.held_out(place, table, chosen["guard"]).any()
+
+
+class TestDates:
+    def test_four_dates_meet(self, place):
+        dates = lc.dates(replace(place, source="scene"))
+        assert dates.shape == place.label.shape
+        assert set(np.unique(dates)) == {0, 1, 2, 3}
+        assert [item["name"][:4] for item in dates.attrs["classes"]] == ["2017"] * 4
+
+    def test_real_images_have_one(self, place):
+        with pytest.raises(ValueError, match="only the scene's mosaic"):
+            lc.dates(replace(place, source="raleigh"))
+
+
 class TestTrials:
     @pytest.fixture(autouse=True)
     def here(self, monkeypatch, place, world):
         monkeypatch.setattr(trials, "ground", lambda *a, **k: place)
         monkeypatch.setattr(trials.catalog, "open", lambda *a, **k: world[1])
-        monkeypatch.setattr(trials.points, "RANDOM", 200)
         drawn = trials.points.check_points
         monkeypatch.setattr(
             trials.points, "check_points", lambda p, w, seed: drawn(p, w, 200, 20, seed)
@@ -460,9 +523,18 @@ class TestTrials:
 
     def test_pruned(self):
         out = trials.pruned((0.4,), "U-Net", **self.small | {"epochs": 1, "extra": 1})
-        assert out["network"].tolist() == ["trained", "trained on", "compact"]
-        trained, on, compact = out["parameters"]
-        assert trained == on > compact
+        names = ["trained", "trained on", "compact", "compact, one more epoch"]
+        assert out["network"].tolist() == names
+        trained, on, compact, again = out["parameters"]
+        assert trained == on > compact == again
+
+    def test_pruning_keeps_the_last_epoch(self, place, table):
+        learn = lc.train(
+            "U-Net", place, table, callbacks=[pruning.FPGM(0.4)], monitor="last", **self.small
+        )
+        assert learn.best["epoch"] == len(learn.history) == 2
+        first = lc.train("U-Net", place, table, **self.small | {"epochs": 4})
+        assert first.best["train_loss"] == first.history["train_loss"].min()
 
     def test_another_sensor_sees_the_same_pixels(self, monkeypatch, place, learn):
         window = {"y": slice(0, 64), "x": slice(0, 64)}

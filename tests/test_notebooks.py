@@ -33,6 +33,17 @@ def test_the_start_runs_on_a_small_scene():
     assert any(name.startswith("scene/") for name in record["data"])
 
 
+def test_land_cover_runs_on_real_data():
+    given = {"profile": "smoke", "source": "raleigh"}
+    record = _record(runs.execute("02", given, progress=False))
+    assert record["status"] == "done"
+    assert set(record["data"]) >= {"raleigh/image", "raleigh/land_cover"}
+    # The map is scored where nothing was trained, and the labels against themselves.
+    scores = record["metrics"]
+    assert scores["held out, labels"]["overall"] == 100
+    assert 10 < scores["held out, map"]["overall"] < 100
+
+
 METHODS = ("IFCN", "U-Net", "SVM", "Threshold")
 
 

@@ -184,6 +184,10 @@ class StopOnNaN(Callback):
             )
 
 
+LAST = "last"
+"""What to monitor where the last epoch's weights are wanted, whatever they score."""
+
+
 class KeepBest(Callback):
     """Keeps every epoch's numbers and the best epoch's weights, in memory, and stops in time.
 
@@ -208,7 +212,7 @@ class KeepBest(Callback):
         if self.active and self.epoch == 0:
             columns = [name for name in self.recorder.metric_names if name not in ("epoch", "time")]
             for column in (self.monitor, *([self.stop_on] if self.patience else [])):
-                if column not in columns:
+                if column not in (*columns, LAST):
                     raise ValueError(f"cannot monitor {column!r}: there are {', '.join(columns)}")
             self.columns, self.rows, self.weights = columns, [], None
             self.learn.best = None
@@ -231,6 +235,8 @@ class KeepBest(Callback):
 
     def _best(self, column):
         """Index of the best row; of equal scores, that with the lower validation loss."""
+        if column == LAST:
+            return len(self.rows) - 1
         sign = -1 if "loss" in column else 1
 
         def rank(i):

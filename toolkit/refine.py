@@ -103,7 +103,7 @@ def enhanced(probability, name="Impervious", block=512, clip_limit=2.0):
     layer = probability.isel({"class": index}, drop=True)
     result = _clahe(_lazy(layer.data), block, clip_limit, str(name))
     if probability.chunks is None:
-        _warn_constant(layer.values, name)
+        _warn_constant(layer.values, name, "the map stays as it is")
         result = result.compute(scheduler="synchronous")
     else:
         result = result.rechunk(probability.chunks[1:])
@@ -178,7 +178,9 @@ def clahe_reweight(
     factor = da.where(mask, np.float32(up), np.float32(down))
     result = da.concatenate([data[:index], (data[index] * factor)[None], data[index + 1 :]])
     if probability.chunks is None:
-        _warn_constant(probability.values[index], name)
+        _warn_constant(
+            probability.values[index], name, "one factor applies everywhere and may change classes"
+        )
         result = result.compute(scheduler="synchronous")
     else:
         result = result.rechunk(data.chunks)
@@ -236,12 +238,12 @@ def _options(block, clip_limit):
         )
 
 
-def _warn_constant(values, name):
+def _warn_constant(values, name, then):
     seen = values[~np.isnan(values)]
     if seen.size and np.ptp(_levels(seen)) == 0:
         warnings.warn(
             f"the probability of {name} is {float(seen.flat[0]):.3g} everywhere: there is no "
-            "contrast to enhance, the map stays as it is",
+            f"contrast to enhance, {then}",
             stacklevel=3,
         )
 

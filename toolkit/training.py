@@ -88,7 +88,8 @@ class Recipe:
     metrics : tuple of str
         Any of `METRICS`, computed once per epoch over all validation pixels.
     monitor : str
-        Column whose best epoch is kept: a metric, "valid_loss" or "train_loss".
+        Column whose best epoch is kept: a metric, "valid_loss" or "train_loss"; "last" keeps the
+        last epoch, which pruning needs.
     patience : int or None
         Stop after so many epochs without a better `stop_on`. None never stops early.
     stop_on : str

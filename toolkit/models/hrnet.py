@@ -187,7 +187,9 @@ class HRNet(Network):
     stage2.0, stage3.0 ... stage3.3, stage4.0 ... stage4.2 (`MultiResolution`, for example
     stage4.2.branch1.3.conv2 and stage4.2.fuse1.relu); head.conv, head.bn, score, upscore.
     Weights start as He's normal ones (fan out, as in the public code for classification; the
-    paper is silent), normalisation at 1 and 0, biases at 0.
+    paper is silent), the class scores as Glorot's; normalisation at 1 and 0, biases at 0. The last
+    normalisation of a residual block starts at 0 instead, so that the block begins as the identity
+    (Goyal et al. 2017, section 5.1): ours, not the paper's, for trainings of minutes.
 
     The receptive field is unbounded with instance normalisation, which uses means over the whole
     image; the convolutions alone reach ``convolutional_field`` pixels.

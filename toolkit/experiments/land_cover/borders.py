@@ -14,7 +14,8 @@ def pinned(model, image, window=1024):
     Instance normalisation takes mean and variance over the image that it is given. Cut into tiles,
     a scene has other means in every tile, and a field may change its class where two meet. Here
     the means are taken once, over the whole scene, and kept: what the network would do to the
-    scene in one pass. From then on its receptive field is finite and tiles are exact.
+    scene in one pass. From then on its receptive field is finite: tiles are exact with a halo that
+    holds it, and nearly so with a smaller one (`unlike` measures it).
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def pinned(model, image, window=1024):
             w, e = max(0, left - 2), min(cols, left + window + 2)
             part = torch.from_numpy(image.values[None, :, t:b, w:e].astype(np.float32)).to(device)
             with torch.inference_mode():
-                first = model.conv1(_standardised(model, part))
+                first = model.conv1(model.standardise(part))
                 near = (top - t) // 2, (left - w) // 2
                 far = -(-min(window, rows - top) // 2), -(-min(window, cols - left) // 2)
                 first = first[0, :, near[0] : near[0] + far[0], near[1] : near[1] + far[1]]
@@ -70,11 +71,6 @@ def pinned(model, image, window=1024):
     out.load_state_dict(state)
     out.bands, out.class_names = model.bands, model.class_names
     return out.to(device).eval()
-
-
-def _standardised(model, x):
-    x = (x - model.mean[:, None, None]) / model.std[:, None, None]
-    return torch.nan_to_num(x, nan=0.0)
 
 
 def unlike(model, place, tiles=(256, 512, 1024), halo=64):

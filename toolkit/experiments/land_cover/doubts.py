@@ -183,7 +183,7 @@ def detection(table, bad, number=None, methods=METHODS):
     pandas.DataFrame
         One row a way: precision and recall of its worst `number` chips, auc (probability that a
         bad chip ranks below a good one), and correlation of the ranks with the true quality,
-        where known. A last row "similarity < 20 %" is the paper's rule with its `dropped` chips.
+        where known. A last row "similarity below 0.2" is the paper's rule with its `dropped` chips.
 
     Raises
     ------
@@ -207,9 +207,7 @@ def detection(table, bad, number=None, methods=METHODS):
         rows[name] = _detected(bad, called) | {"auc": roc_auc_score(bad, doubt)}
         if "quality" in table:
             rows[name]["rank correlation"] = spearmanr(-doubt, table["quality"]).statistic
-    rows[f"similarity < {LEAST:.0%}".replace("%", " %")] = _detected(
-        bad, (table["similarity"] < LEAST).to_numpy()
-    )
+    rows[f"similarity below {LEAST:g}"] = _detected(bad, (table["similarity"] < LEAST).to_numpy())
     return pd.DataFrame(rows).T.rename_axis("method")
 
 

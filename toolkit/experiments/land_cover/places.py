@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import geopandas as gpd
 import numpy as np
@@ -181,6 +182,11 @@ def assemble(image, product, truth=None, roads=None, source="own", bands=None, c
     known = SOURCES.get(source, {})
     bands = list(bands or known.get("bands") or [str(name) for name in image["band"].values])
     found = [str(name) for name in image["band"].values]
+    if len(set(found)) < len(found):
+        raise ValueError(
+            f"image: two bands have the same name ({', '.join(found)}). Rename them with "
+            "image.assign_coords(band=[...])."
+        )
     missing = [name for name in bands if name not in found]
     if missing:
         raise ValueError(
@@ -199,6 +205,8 @@ def assemble(image, product, truth=None, roads=None, source="own", bands=None, c
 def _usable(image, ceiling):
     """The image with NaN where it is infinite or saturated."""
     values = image.values.astype("float32")
+    if image.rio.nodata is not None:
+        values[image.values == image.rio.nodata] = np.nan
     values[~np.isfinite(values)] = np.nan
     saturated = np.zeros(values.shape[1:], bool)
     if ceiling is not None:
@@ -261,9 +269,11 @@ def seven(product):
         return product
     from toolkit.scene import materials
 
-    nodata = {0, chips.IGNORE, product.rio.nodata}
-    found = {int(v) for v in np.unique(product.values)} - {n for n in nodata if n is not None}
-    unknown = sorted(found - set(FROM_GLC10))
+    values = product.values
+    nodata = [n for n in (0, chips.IGNORE, product.rio.nodata) if n is not None]
+    empty = ~np.isfinite(values) | np.isin(values, nodata)
+    codes = np.where(empty, 0, values).astype(np.int64)
+    unknown = sorted({int(v) for v in np.unique(codes)} - {0} - set(FROM_GLC10))
     if unknown:
         raise ValueError(
             f"label: the codes {unknown} are none of FROM-GLC10's ({sorted(FROM_GLC10)}). If the "
@@ -272,7 +282,7 @@ def seven(product):
         )
     table = np.full(256, chips.IGNORE, np.uint8)
     table[list(FROM_GLC10)] = list(FROM_GLC10.values())
-    out = product.copy(data=table[product.values.astype(int)])
+    out = product.copy(data=table[codes])
     out.attrs = product.attrs | {"classes": [dict(item) for item in materials.CLASSES]}
     out.attrs.pop("_FillValue", None)
     return out.rio.write_nodata(chips.IGNORE)
@@ -335,6 +345,8 @@ def held_out(place, table, guard=64):
     ValueError
         The guard leaves nothing.
     """
+    if guard < 0:
+        raise ValueError(f"guard={guard}: give a number of pixels, 0 or more")
     out = chips.ground(table, place.image, "valid")
     near = chips.ground(table, place.image, "train").values
     if guard:
@@ -392,6 +404,7 @@ def gaofen(place, scene_seed=0):
     if place.source != "scene":
         raise ValueError(f"Gaofen-2 sees the scene alone, this ground is {place.source!r}")
     fine = catalog.open("scene/gaofen2", seed=scene_seed)
+    fine = fine.sel(band=list(place.image["band"].values))
     west, south, east, north = fine.rio.bounds()
     window = {"x": slice(west, east), "y": slice(north, south)}
     target = place.image.sel(window)
@@ -400,3 +413,32 @@ def gaofen(place, scene_seed=0):
     image = image.assign_coords(band=place.image["band"].values).assign_attrs(fine.attrs)
     image = image.rio.write_crs(place.image.rio.crs).rio.write_nodata(np.nan)
     return replace(place, image=image, label=place.label.sel(window), truth=place.truth.sel(window))
+
+
+def dates(place, scene_seed=0):
+    """Which date of the scene's mosaic each pixel comes from.
+
+    Parameters
+    ----------
+    place : Ground
+        The scene's city.
+    scene_seed : int
+        Of the scene.
+
+    Returns
+    -------
+    xarray.DataArray
+        (y, x) uint8, 0 to 3, with the dates as classes.
+    """
+    if place.source != "scene":
+        raise ValueError(f"only the scene's mosaic has dates, this ground is {place.source!r}")
+    from toolkit.scene import planet
+
+    codes = planet.seams(SimpleNamespace(seed=scene_seed), place.label.shape)
+    colors = ("#0072b2", "#e69f00", "#56b4e9", "#cc79a7")
+    classes = [
+        {"value": number, "name": tile.date, "color": color}
+        for number, (tile, color) in enumerate(zip(planet.TILES, colors, strict=True))
+    ]
+    about = {"title": "Dates of the mosaic", "classes": classes}
+    return place.label.copy(data=codes).assign_attrs(place.image.attrs | about)

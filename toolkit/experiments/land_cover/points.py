@@ -157,8 +157,9 @@ def areas(place, found, where, points=RANDOM, least=30, seed=0):
     Returns
     -------
     pandas.DataFrame
-        One row a mapped class, km2: mapped, estimate, low, high (95 %), true, and inside (whether
-        the interval holds the truth, which only a simulated scene can tell).
+        One row a class that is mapped on two pixels or more, km2: mapped, estimate, low, high
+        (95 %), true, and inside (whether the interval holds the truth, which only a simulated
+        scene can tell).
     pandas.Series
         Overall accuracy with its interval.
 
@@ -170,7 +171,8 @@ def areas(place, found, where, points=RANDOM, least=30, seed=0):
     free = np.asarray(where) & (truth != chips.IGNORE) & (codes != chips.IGNORE)
     rng = np.random.default_rng([seed, 2014])
     strata = [np.flatnonzero(free & (codes == item["value"])) for item in place.classes]
-    # A class is in the table if either map or truth has it; strata of one pixel say nothing.
+    # The variance within a stratum needs two points; a class on one pixel is left out.
+    strata = [each if len(each) > 1 else each[:0] for each in strata]
     drawn = []
     for each in strata:
         wanted = max(least, round(points * len(each) / free.sum()))

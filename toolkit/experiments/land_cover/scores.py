@@ -32,7 +32,7 @@ PROFILES = {
         schedule="one_cycle",
     ),
     "paper": dict(
-        scene=dict(chip=1024, crop=513, stride=512, block=1024, guard=64),
+        scene=dict(chip=640, crop=513, guard=64),
         raleigh=dict(chip=96, crop=65, guard=12),
         rate=0.01,
         schedule="constant",
@@ -61,8 +61,8 @@ def setting(profile="quick", source="scene", network="HRNet", **changes):
         Key of `NETWORKS`; gives the width.
     **changes
         Other values: chip, crop, stride, block, guard (pixels), batch_size, epochs, first, rate,
-        schedule, width, weight (of the class of sealed land in the loss), norm, stem; zeros and
-        empty text change nothing.
+        schedule, width, weight (of the class of sealed land in the loss), norm, stem. None and
+        empty text change nothing, zeros change the guard alone.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def setting(profile="quick", source="scene", network="HRNet", **changes):
     Raises
     ------
     ValueError
-        No such profile, source or network, or a crop that is larger than a chip.
+        No such profile, source or network, a negative number, or a crop larger than a chip.
     TypeError
         No such value.
 
@@ -90,7 +90,14 @@ def setting(profile="quick", source="scene", network="HRNet", **changes):
     for name in changes:
         if name not in chosen:
             raise TypeError(f"setting: no value {name!r}; there are {', '.join(sorted(chosen))}")
-    chosen |= {name: value for name, value in changes.items() if value}
+    chosen |= {
+        name: value for name, value in changes.items() if value or (name, value) == ("guard", 0)
+    }
+    for name, value in chosen.items():
+        if isinstance(value, int | float) and value < 0:
+            raise ValueError(f"{name}={value}: give a positive number, or 0 for the profile's")
+    choice(chosen["norm"], ("instance", "batch"), "norm")
+    choice(chosen["stem"], ("two", "one"), "stem")
     if chosen["crop"] > chosen["chip"]:
         raise ValueError(f"crop={chosen['crop']} is larger than a chip of {chosen['chip']} pixels")
     return chosen
@@ -193,7 +200,9 @@ def loaders(place, table, seed=0, batch_size=8, crop=None, **_):
     return out
 
 
-def train(network, place, table, seed=0, epochs=None, callbacks=(), **setting):
+def train(
+    network, place, table, seed=0, epochs=None, callbacks=(), monitor="train_loss", **setting
+):
     """Train one network on the imperfect labels of the training chips.
 
     The recipe is the paper's: SGD with momentum 0.9, cross entropy in which sealed land counts
@@ -213,14 +222,16 @@ def train(network, place, table, seed=0, epochs=None, callbacks=(), **setting):
         Passes over the training chips, instead of the setting's.
     callbacks : sequence
         Further fastai callbacks, such as `toolkit.pruning.FPGM`.
+    monitor : str
+        Whose best epoch is kept; "last" for pruning, whose loss is lowest before anything is gone.
     **setting
         See `setting`.
 
     Returns
     -------
     fastai.learner.Learner
-        Fitted. The weights are those of the epoch with the lowest training loss: nothing is
-        chosen by held-out ground.
+        Fitted. By default the weights are those of the epoch with the lowest training loss:
+        nothing is chosen by held-out ground.
 
     Examples
     --------
@@ -237,7 +248,7 @@ def train(network, place, table, seed=0, epochs=None, callbacks=(), **setting):
         batch_size=int(setting.get("batch_size", 8)),
         epochs=int(epochs or setting.get("epochs", 120)),
         class_weights=weights,
-        monitor="train_loss",
+        monitor=monitor,
         metrics=("overall", "mean_iou"),
         seed=seed,
     )
