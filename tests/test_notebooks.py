@@ -38,10 +38,11 @@ def test_land_cover_runs_on_real_data():
     record = _record(runs.execute("02", given, progress=False))
     assert record["status"] == "done"
     assert set(record["data"]) >= {"raleigh/image", "raleigh/land_cover"}
-    # The map is scored where nothing was trained, and the labels against themselves.
-    scores = record["metrics"]
-    assert scores["held out, labels"]["overall"] == 100
-    assert 10 < scores["held out, map"]["overall"] < 100
+    scores = {name.removeprefix("held out, "): row for name, row in record["metrics"].items()}
+    # No truth is known there: the labels are not scored against themselves.
+    assert {"map", "sharpened", "forest"} <= set(scores) and "labels" not in scores
+    assert 60 < scores["forest"]["overall"] < 80
+    assert 0 <= scores["map"]["overall"] < 100
 
 
 METHODS = ("IFCN", "U-Net", "SVM", "Threshold")
