@@ -482,6 +482,7 @@ class TestDates:
         dates = lc.dates(replace(place, source="scene"))
         assert dates.shape == place.label.shape
         assert set(np.unique(dates)) == {0, 1, 2, 3}
+        assert dates.rio.nodata == 255
         assert [item["name"][:4] for item in dates.attrs["classes"]] == ["2017"] * 4
 
     def test_real_images_have_one(self, place):

@@ -440,5 +440,8 @@ def dates(place, scene_seed=0):
         {"value": number, "name": tile.date, "color": color}
         for number, (tile, color) in enumerate(zip(planet.TILES, colors, strict=True))
     ]
-    about = {"title": "Dates of the mosaic", "classes": classes}
-    return place.label.copy(data=codes).assign_attrs(place.image.attrs | about)
+    kept = ("sensor", "simulated", "source", "licence", "citation")
+    about = {name: place.image.attrs[name] for name in kept if name in place.image.attrs}
+    out = place.label.copy(data=codes)
+    out.attrs = about | {"title": "Dates of the mosaic", "classes": classes}
+    return out.rio.write_nodata(chips.IGNORE)
