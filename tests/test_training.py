@@ -201,6 +201,8 @@ def test_data_and_network_must_agree():
         quick(dls, metrics=["acc"])
     with pytest.raises(ValueError, match=r"cannot monitor 'kappa': there are train_loss"):
         quick(dls, metrics=["f1"], monitor="kappa").fit(1)
+    with pytest.raises(ValueError, match="cannot monitor 'last'"):
+        quick(dls, patience=1, stop_on="last").fit(1)
     dls.statistics.loc[0, "std"] = np.nan
     with pytest.raises(ValueError, match="must be finite"):
         quick(dls)

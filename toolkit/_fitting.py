@@ -4,6 +4,7 @@ import math
 from functools import partial
 from numbers import Real
 
+import numpy as np
 import pandas as pd
 import torch
 from fastai.basics import (
@@ -166,6 +167,30 @@ class SeedFit(Callback):
                 self.dls.train.rng.seed(self.seed)
 
 
+def take_statistics(dls, model):
+    """Copy the band statistics of the training chips into the model."""
+    if not hasattr(dls, "statistics"):
+        raise ValueError(
+            "the DataLoaders carry no band statistics. Make them with chips.dataloaders, or set "
+            "dls.statistics to a DataFrame with the columns band, mean and std."
+        )
+    table = dls.statistics.reset_index()
+    if len(table) != model.in_channels:
+        raise ValueError(
+            f"the data have {len(table)} bands, the network expects {model.in_channels}: create "
+            f"it with in_channels={len(table)}"
+        )
+    values = table[["mean", "std"]].to_numpy(dtype="float32", copy=True)
+    if not np.isfinite(values).all() or (values[:, 1] <= 0).any():
+        raise ValueError(
+            f"the band statistics must be finite and std positive, got\n{table.to_string()}"
+        )
+    with torch.no_grad():
+        model.mean.copy_(torch.from_numpy(values[:, 0]))
+        model.std.copy_(torch.from_numpy(values[:, 1]))
+    model.bands = [str(band) for band in table["band"]] if "band" in table else None
+
+
 class StopOnNaN(Callback):
     """Stops with advice when the loss is no longer a number; the best weights are put back."""
 
@@ -211,8 +236,9 @@ class KeepBest(Callback):
         self.active = not hasattr(self.learn, "lr_finder")
         if self.active and self.epoch == 0:
             columns = [name for name in self.recorder.metric_names if name not in ("epoch", "time")]
-            for column in (self.monitor, *([self.stop_on] if self.patience else [])):
-                if column not in (*columns, LAST):
+            wanted = [] if self.monitor == LAST else [self.monitor]
+            for column in (*wanted, *([self.stop_on] if self.patience else [])):
+                if column not in columns:
                     raise ValueError(f"cannot monitor {column!r}: there are {', '.join(columns)}")
             self.columns, self.rows, self.weights = columns, [], None
             self.learn.best = None
@@ -224,7 +250,7 @@ class KeepBest(Callback):
         values = dict(zip(self.columns, self.recorder.values[-1], strict=True))
         self.rows.append({"epoch": self.epoch + 1, **values})
         self.learn.history = pd.DataFrame(self.rows)
-        if self._best(self.monitor) == self.epoch:
+        if self.monitor == LAST or self._best(self.monitor) == self.epoch:
             self.learn.best = self.rows[-1]
             self.weights = {
                 key: value.detach().cpu().clone() for key, value in self.model.state_dict().items()
@@ -235,8 +261,6 @@ class KeepBest(Callback):
 
     def _best(self, column):
         """Index of the best row; of equal scores, that with the lower validation loss."""
-        if column == LAST:
-            return len(self.rows) - 1
         sign = -1 if "loss" in column else 1
 
         def rank(i):

@@ -20,9 +20,7 @@ import math
 from numbers import Real
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
-import torch
 from fastai.basics import Learner
 from fastai.callback.schedule import ParamScheduler
 from matplotlib.ticker import MaxNLocator
@@ -39,6 +37,7 @@ from toolkit._fitting import (
     StopOnNaN,
     groups,
     optimiser,
+    take_statistics,
 )
 
 __all__ = ["RECIPES", "Recipe", "curves", "fit", "learner", "load", "recipe", "save"]
@@ -257,7 +256,7 @@ def learner(dls, model, recipe, metrics=None):
         recipe = RECIPES.get(recipe, recipe)
     if not isinstance(recipe, Recipe):
         raise TypeError(f"expected a Recipe or one of {', '.join(RECIPES)}, got {recipe!r}")
-    _take_statistics(dls, model)
+    take_statistics(dls, model)
     classes = getattr(dls, "classes", None)
     if classes is not None and len(classes) != model.classes:
         raise ValueError(
@@ -294,30 +293,6 @@ def learner(dls, model, recipe, metrics=None):
     )
     learn.recipe, learn.history, learn.best = recipe, None, None
     return learn
-
-
-def _take_statistics(dls, model):
-    """Copy the band statistics of the training chips into the model."""
-    if not hasattr(dls, "statistics"):
-        raise ValueError(
-            "the DataLoaders carry no band statistics. Make them with chips.dataloaders, or set "
-            "dls.statistics to a DataFrame with the columns band, mean and std."
-        )
-    table = dls.statistics.reset_index()
-    if len(table) != model.in_channels:
-        raise ValueError(
-            f"the data have {len(table)} bands, the network expects {model.in_channels}: create "
-            f"it with in_channels={len(table)}"
-        )
-    values = table[["mean", "std"]].to_numpy(dtype="float32", copy=True)
-    if not np.isfinite(values).all() or (values[:, 1] <= 0).any():
-        raise ValueError(
-            f"the band statistics must be finite and std positive, got\n{table.to_string()}"
-        )
-    with torch.no_grad():
-        model.mean.copy_(torch.from_numpy(values[:, 0]))
-        model.std.copy_(torch.from_numpy(values[:, 1]))
-    model.bands = [str(band) for band in table["band"]] if "band" in table else None
 
 
 def fit(learn, epochs=None):

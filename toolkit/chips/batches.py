@@ -21,7 +21,7 @@ from fastai.vision.all import (
     show_image,
 )
 
-from toolkit.chips.grids import IGNORE, classes_of, display_bands, has_data
+from toolkit.chips.grids import IGNORE, classes_of, display_bands, has_data, positions
 from toolkit.chips.contents import statistics
 from toolkit.chips.windows import names, on_grid, training, whole, windows
 
@@ -245,10 +245,7 @@ def dataloaders(
     means = statistics(image, table)
     label = on_grid(label, image)
     classes = classes_of(label, classes)
-    index = np.full(256, IGNORE, np.uint8)
-    for position, item in enumerate(classes):
-        index[item["value"]] = position
-    codes = index[label.values]
+    codes = positions(label.values, classes)
     parts = [[int(i) for i in np.flatnonzero(table["split"] == p)] for p in ("train", "valid")]
     seen = np.zeros(256, bool)
     for row, col, size in (places[i] for i in parts[0]):

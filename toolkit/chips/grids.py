@@ -125,6 +125,14 @@ def classes_of(label, classes=None):
     return out
 
 
+def positions(codes, classes):
+    """Turn class codes into positions in the list of classes; IGNORE for all others."""
+    index = np.full(256, IGNORE, np.uint8)
+    for position, item in enumerate(classes):
+        index[item["value"]] = position
+    return index[codes]
+
+
 def display_bands(names, display=None):
     """Return the positions of the bands to show: red, green, blue, or one band in grey."""
     names = [str(name) for name in names]

@@ -7,6 +7,8 @@ import pandas as pd
 import torch
 
 from toolkit import chips
+from toolkit.chips.grids import positions
+from toolkit.experiments.land_cover.points import share
 
 LEAST = 0.2
 """Chips with a smaller similarity are dropped (section 2.3)."""
@@ -47,10 +49,7 @@ def judge(model, place, table, batch_size=8, step=4, methods=METHODS):
     Research 70:1373-1411, in the package cleanlab. It asks for predictions of a model that has
     not seen the labels; ours has, as the paper's has.
     """
-    codes = np.full(256, chips.IGNORE, np.uint8)
-    for position, item in enumerate(place.classes):
-        codes[item["value"]] = position
-    label, truth = codes[place.label.values], codes[place.truth.values]
+    label, truth = (positions(a.values, place.classes) for a in (place.label, place.truth))
     rows = {name: [] for name in ("similarity", "loss", "quality")}
     seen, given = [], []
     device = next(model.parameters()).device
@@ -67,9 +66,9 @@ def judge(model, place, table, batch_size=8, step=4, methods=METHODS):
             known = mine != chips.IGNORE
             picked = np.take_along_axis(log, np.where(known, mine, 0)[None].astype(int), 0)[0]
             checked = known & (right != chips.IGNORE)
-            rows["similarity"].append(_mean((log.argmax(0) == mine)[known]))
-            rows["loss"].append(_mean(-picked[known]))
-            rows["quality"].append(_mean((mine == right)[checked]))
+            rows["similarity"].append(share((log.argmax(0) == mine)[known]))
+            rows["loss"].append(share(-picked[known]))
+            rows["quality"].append(share((mine == right)[checked]))
         seen += [np.exp(log[:, ::step, ::step]) for log in odds]
         given += [label[w][::step, ::step] for w in windows]
     out = table.assign(similarity=rows["similarity"], loss=rows["loss"])
@@ -79,10 +78,6 @@ def judge(model, place, table, batch_size=8, step=4, methods=METHODS):
         out["issues"] = _issues(np.stack(seen), np.stack(given))
     out.attrs = table.attrs
     return out
-
-
-def _mean(values):
-    return float(values.mean()) if values.size else np.nan
 
 
 def _issues(odds, given):

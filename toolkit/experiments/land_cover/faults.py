@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from toolkit import chips
-from toolkit.chips.grids import choice
+from toolkit._checks import choice
 from toolkit.scene.confusion import expected_table
 from toolkit.scene.noise import fractal, rng
 

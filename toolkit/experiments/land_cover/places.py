@@ -10,7 +10,8 @@ import xarray as xr
 from scipy import ndimage
 
 from toolkit import _checks, catalog, chips
-from toolkit.chips.grids import choice, classes_of
+from toolkit._checks import choice
+from toolkit.chips.grids import classes_of
 
 SOURCES = {
     "scene": dict(

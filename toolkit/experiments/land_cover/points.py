@@ -233,13 +233,14 @@ def roads(place, where, maps, sealed="Impervious"):
         for which, found in maps.items():
             hit = found.values == code
             rows.append(
-                {"map": which, "roads": name, "pixels": int(on.sum()), "recall": _share(hit[on])}
+                {"map": which, "roads": name, "pixels": int(on.sum()), "recall": share(hit[on])}
                 | _runs(line, hit[at], step)
             )
     return pd.DataFrame(rows).set_index(["roads", "map"])
 
 
-def _share(values):
+def share(values):
+    """Mean of true and false, NaN where there is nothing to count."""
     return float(values.mean()) if values.size else np.nan
 
 
@@ -308,7 +309,7 @@ def small(place, where, maps, name="Water", width=24):
                     "part": part,
                     "map": which,
                     "pixels": int(mask.sum()),
-                    "recall": _share(found.values[mask] == code),
+                    "recall": share(found.values[mask] == code),
                 }
             )
     return pd.DataFrame(rows).set_index(["part", "map"])

@@ -8,7 +8,8 @@ import xarray as xr
 from scipy import ndimage
 
 from toolkit import chips, mapping, models, training
-from toolkit.chips.grids import choice
+from toolkit._checks import choice
+from toolkit.chips.windows import class_shares
 from toolkit.experiments.land_cover.places import SOURCES
 
 NETWORKS = {"HRNet": "hrnet_w24", "FC-DenseNet": "fc_densenet64", "U-Net": "unet"}
@@ -183,10 +184,10 @@ def loaders(place, table, seed=0, batch_size=8, crop=None, **_):
     if len(watched) > WATCHED:  # for a curve; the maps are scored on all held-out ground
         kept = watched.sample(WATCHED, random_state=seed).index
         table = table[(table["split"] != "valid") | table.index.isin(kept)]
-    seen = table[table["split"] == "train"].filter(regex="^share_").max() > 0
+    seen = class_shares(table[table["split"] == "train"]).max() > 0
     if seen.sum() == 1:
         raise ValueError(
-            f"the training chips hold one class only, {seen.idxmax().removeprefix('share_')}: a "
+            f"the training chips hold one class only, {seen.idxmax()}: a "
             "network would learn to say it always. Give it more ground, or less of a filter."
         )
     with warnings.catch_warnings():

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from toolkit import catalog, chips, models, pruning
-from toolkit.chips.grids import choice
+from toolkit._checks import choice
+from toolkit.chips.windows import class_shares
 from toolkit.experiments.land_cover import doubts, faults, points, scores
 from toolkit.experiments.land_cover.places import SOURCES, gaofen, ground, hazy, held_out, sample
 
@@ -82,13 +83,9 @@ def fitted(network, place, table, seed=0, filter=False, least=doubts.LEAST, **ch
         The chips that the network was trained on, with the filter's columns.
     """
     if filter:
-        first = scores.train(network, place, table, seed, epochs=chosen["first"], **_rest(chosen))
+        first = scores.train(network, place, table, seed, **chosen | {"epochs": chosen["first"]})
         table = doubts.drop(doubts.judge(first.model, place, table), least)
     return scores.train(network, place, table, seed, **chosen).model, table
-
-
-def _rest(chosen):
-    return {name: value for name, value in chosen.items() if name != "epochs"}
 
 
 def run(
@@ -287,7 +284,7 @@ def filters(spoilt=0.1, least=doubts.LEAST, network="U-Net", seed=0, scene_seed=
     place, table, where, chosen = prepared("scene", "product", seed, scene_seed, network, **changes)
     place, where_bad = faults.spoil(place, spoilt, chosen["chip"], seed)
     bad = _covered(where_bad, table)
-    first = scores.train(network, place, table, seed, epochs=chosen["first"], **_rest(chosen))
+    first = scores.train(network, place, table, seed, **chosen | {"epochs": chosen["first"]})
     judged = doubts.judge(first.model, place, table)
     train = (judged["split"] == "train").to_numpy()
     ranked = doubts.detection(judged[train], bad[train]) if bad[train].any() else pd.DataFrame()
@@ -405,15 +402,16 @@ def raleigh(seed=0, networks=("HRNet", "U-Net"), **changes):
         One row a method: pixels, overall, kappa, F1 of developed land, mean F1. The labels are of
         1996 and coarser than the image of 2000: all scores are agreement with them.
     """
-    place, table, where, _ = prepared("raleigh", seed=seed, **changes)
+    profile = changes.pop("profile", "quick")
+    place, table, where, _ = prepared("raleigh", seed=seed, profile=profile, **changes)
     maps = {
         "most frequent class": place.label.copy(data=_constant(place, table)),
         "forest, pixel": scores.forest(place, table, where, seed, window=1),
         "forest, 5 x 5": scores.forest(place, table, where, seed, window=5),
     }
     for network in networks:
-        _, part, _, chosen = prepared("raleigh", seed=seed, network=network, **changes)
-        model, _ = fitted(network, place, part, seed, **chosen)
+        chosen = scores.setting(profile, "raleigh", network, **changes)
+        model, _ = fitted(network, place, table, seed, **chosen)
         maps[network] = scores.class_map(scores.probability(model, place, tile=512, halo=0))
     rows = []
     for name, found in maps.items():
@@ -430,7 +428,6 @@ def raleigh(seed=0, networks=("HRNet", "U-Net"), **changes):
 
 
 def _constant(place, table):
-    shares = table[table["split"] == "train"].filter(regex="^share_").mean()
-    name = shares.idxmax().removeprefix("share_")
+    name = class_shares(table[table["split"] == "train"]).mean().idxmax()
     code = {item["name"]: item["value"] for item in place.classes}[name]
     return np.where(place.label.values == chips.IGNORE, chips.IGNORE, code).astype("uint8")
