@@ -338,9 +338,6 @@ def test_bad_models():
     model.classes = 3
     with pytest.raises(ValueError, match="returned 2 classes"):
         mapping.predict(model, scene()).compute()
-    model.classes = 1
-    with pytest.raises(ValueError, match="sigmoid"):
-        mapping.predict(model, scene())
     model = StandIn(cell=2)
     model.output_scale = 1.0
     with pytest.raises(ValueError, match="output_scale"):

@@ -78,9 +78,9 @@ def test_every_parameter_learns(classes):
 
 def test_one_logit_becomes_a_map():
     model, image = small("dlinknet34", classes=1), scene(1, 64, 80)
-    with pytest.raises(ValueError, match="activation='sigmoid'"):
-        mapping.predict(model, image)
-    probability = mapping.predict(model, image, activation="sigmoid", classes=["building"])
+    probability = mapping.predict(model, image, classes=["building"])
+    logit = mapping.predict(model, image, activation=None, classes=["building"])
+    np.testing.assert_allclose(probability, 1 / (1 + np.exp(-logit)), rtol=1e-5)
     assert probability.shape == (1, 64, 80)
     assert 0 <= float(probability.min()) <= float(probability.max()) <= 1
     assert set(np.unique(mapping.classes(probability))) <= {0, 1}

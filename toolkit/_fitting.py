@@ -19,6 +19,7 @@ from fastai.basics import (
 from toolkit.accuracy import IGNORE, ConfusionMatrix
 
 CHIP_PIXELS = 224 * 224  # Caffe's losses in the night-lights paper are sums over one such chip
+BINARY = {"precision": "users", "recall": "producers"}  # as the papers on buildings name them
 OPTIMISERS = {"adam": torch.optim.Adam, "nadam": torch.optim.NAdam, "sgd": torch.optim.SGD}
 
 
@@ -50,19 +51,125 @@ class CrossEntropy(CrossEntropyLossFlat):
         return super().__call__(inp, targ, **kwargs)
 
 
+class BinaryDice:
+    """Binary cross entropy plus Dice, of one logit, over the pixels that have a label.
+
+    ``mean(-y log p - (1 - y) log(1 - p)) + 1 - (2 sum(p y) + 1) / (sum(p) + sum(y) + 1)`` with the
+    sums over the batch: what D-LinkNet was trained with (Zhou et al. 2018, section 3.2). The two
+    ones keep the Dice of a batch without a building defined: they ask for no building there.
+    """
+
+    def __init__(self, reduction="mean"):
+        self.reduction = reduction
+
+    def __call__(self, inp, targ, **kwargs):
+        """Compute the loss; a batch without any label costs nothing instead of NaN."""
+        if inp.ndim != 4 or inp.shape[1] != 1 or inp.shape[:1] + inp.shape[2:] != targ.shape:
+            raise ValueError(
+                f"the network gives {tuple(inp.shape)} (batch, class, y, x) for labels of shape "
+                f"{tuple(targ.shape)}; this loss takes one logit (classes=1) and labels (batch, y, "
+                "x) on the network's output grid."
+            )
+        labelled = targ != IGNORE
+        logit, truth = inp[:, 0][labelled], targ[labelled]
+        if not len(truth):
+            return inp.sum() * 0 if self.reduction != "none" else inp[:, 0] * 0
+        if not 0 <= int(truth.min()) <= int(truth.max()) <= 1:
+            raise ValueError(
+                f"labels run from {int(truth.min())} to {int(truth.max())}; for one logit they are "
+                f"0 or 1, and {IGNORE} where there is none."
+            )
+        truth, p = truth.to(logit.dtype), logit.sigmoid()
+        entropy = torch.nn.functional.binary_cross_entropy_with_logits(
+            logit, truth, reduction="none" if self.reduction == "none" else "mean"
+        )
+        dice = 1 - (2 * (p * truth).sum() + 1) / (p.sum() + truth.sum() + 1)
+        if self.reduction != "none":
+            return entropy + dice
+        each = torch.zeros_like(inp[:, 0])  # a value per pixel, for fastai's plot_top_losses
+        each[labelled] = entropy + dice
+        return each
+
+    def activation(self, logits):
+        """Return the probability of the second class, as fastai's get_preds gives it."""
+        return logits.sigmoid()
+
+    def decodes(self, logits):
+        """Return 1 where the second class is more probable, else 0; fastai shows it."""
+        return (logits[:, 0] > 0).long()
+
+
+LOSSES = {"cross_entropy": CrossEntropy, "bce_dice": BinaryDice}
+
+
+def loss_of(recipe, model, classes):
+    """Return the loss of a recipe for a network, after checking that they fit the data.
+
+    One logit stands for the second of two classes; the network is named after it.
+    """
+    one = model.classes == 1
+    if one != (recipe.loss == "bce_dice"):
+        logits = "one logit" if one else f"{model.classes} logits"
+        other = (
+            "recipe.replace(loss='bce_dice'), or create it with classes=2"
+            if one
+            else "recipe.replace(loss='cross_entropy'), or create it with classes=1"
+        )
+        raise ValueError(f"loss {recipe.loss!r} does not fit a network with {logits}: {other}")
+    wanted = 2 if one else model.classes
+    if classes is not None and len(classes) != wanted:
+        hint = "one logit tells two apart" if one else f"create it with classes={len(classes)}"
+        raise ValueError(
+            f"the data have {len(classes)} classes ({', '.join(map(str, classes))}), the network "
+            f"{model.classes}: {hint}"
+        )
+    names = None if classes is None else [str(name) for name in classes]
+    model.class_names = names[1:] if one and names else names
+    if recipe.class_weights and (one or len(recipe.class_weights) != model.classes):
+        raise ValueError(
+            f"{len(recipe.class_weights)} class weights for a network of {model.classes} classes"
+        )
+    return BinaryDice() if one else CrossEntropy(recipe.class_weights)
+
+
+def take_statistics(dls, model):
+    """Copy the band statistics of the training chips into the model."""
+    if not hasattr(dls, "statistics"):
+        raise ValueError(
+            "the DataLoaders carry no band statistics. Make them with chips.dataloaders, or set "
+            "dls.statistics to a DataFrame with the columns band, mean and std."
+        )
+    table = dls.statistics.reset_index()
+    if len(table) != model.in_channels:
+        raise ValueError(
+            f"the data have {len(table)} bands, the network expects {model.in_channels}: create "
+            f"it with in_channels={len(table)}"
+        )
+    values = table[["mean", "std"]].to_numpy(dtype="float32", copy=True)
+    if not np.isfinite(values).all() or (values[:, 1] <= 0).any():
+        raise ValueError(
+            f"the band statistics must be finite and std positive, got\n{table.to_string()}"
+        )
+    with torch.no_grad():
+        model.mean.copy_(torch.from_numpy(values[:, 0]))
+        model.std.copy_(torch.from_numpy(values[:, 1]))
+    model.bands = [str(band) for band in table["band"]] if "band" in table else None
+
+
 class Score(Metric):
     """A score of the confusion matrix of all validation pixels, not a mean over batches.
 
-    f1 and iou are those of the second of two classes, and means over more than two.
+    f1, iou, precision (user's accuracy) and recall (producer's) are those of the second of two
+    classes, which a single logit tells, and means over more than two.
     """
 
     def __init__(self, name, classes):
-        self._name, self.classes = name, classes
+        self._name, self.classes = name, max(classes, 2)
         self.reset()
 
     @property
     def name(self):
-        """Name of the score, as `toolkit.accuracy.ConfusionMatrix` has it."""
+        """Name of the score, as `toolkit.accuracy.ConfusionMatrix` has it, or of `BINARY`."""
         return self._name
 
     def reset(self):
@@ -71,7 +178,8 @@ class Score(Metric):
 
     def accumulate(self, learn):
         """Count one batch."""
-        predicted, truth = learn.pred.argmax(1), learn.yb[0].long()
+        one, truth = learn.pred.shape[1] == 1, learn.yb[0].long()
+        predicted = (learn.pred[:, 0] > 0).long() if one else learn.pred.argmax(1)
         labelled = truth != IGNORE
         cells = predicted[labelled] * self.classes + truth[labelled]
         counts = torch.bincount(cells.flatten(), minlength=self.classes**2).cpu()
@@ -80,7 +188,7 @@ class Score(Metric):
     @property
     def value(self):
         """Score of all pixels so far, NaN where it is not defined."""
-        score = getattr(ConfusionMatrix(self.counts.numpy()), self.name)
+        score = getattr(ConfusionMatrix(self.counts.numpy()), BINARY.get(self.name, self.name))
         if isinstance(score, pd.Series):
             score = score.iloc[1] if self.classes == 2 else score.mean()
         return float(score)

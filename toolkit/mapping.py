@@ -82,7 +82,7 @@ def predict(
     device : str or torch.device, optional
         Where the network runs; an accelerator where torch finds one, else the CPU.
     activation : {"softmax", "sigmoid", None} or callable
-        What turns logits into the result; None keeps them.
+        Turns logits into the result (softmax of a single one is its sigmoid); None keeps them.
     classes : sequence of str or of dict, optional
         Class names, or entries ``{"value", "name", "color"}`` as in a label's
         ``attrs["classes"]``. By default the model's ``class_names``.
@@ -119,7 +119,7 @@ def predict(
         raise ValueError(f"activation={activation!r}: expected softmax, sigmoid, None or callable")
     classes = _class_list(model, classes)
     if len(classes) == 1 and activation == "softmax":
-        raise ValueError("softmax of one class is 1 everywhere: pass activation='sigmoid'")
+        activation = "sigmoid"  # softmax of (0, logit): the class against the rest
     if min(image.shape[1:]) < cell:
         raise ValueError(f"the image has {image.shape[1:]} pixels (y, x), the output cell {cell}")
     height, width = (n // cell * cell for n in image.shape[1:])  # whole cells only

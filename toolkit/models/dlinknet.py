@@ -7,10 +7,11 @@ for 3 bands and 1 class (the 31.1 million of the original), 31,099,265 for 4 ban
 without the dilation of 8 have 28,736,321.
 
 The original has one logit, for "building" against the rest: ``classes=1``. Its probability is the
-sigmoid of the logit (``mapping.predict(..., activation="sigmoid")``) and its loss a binary one.
+sigmoid of the logit, as `toolkit.mapping.predict` gives it, and its loss a binary one.
 ``classes=2`` is the same question as two logits with softmax and cross entropy.
 
-Any height and width will do: strides round up and upsampled maps are cut at the bottom and right.
+Any height and width will do: strides round up and upsampled maps are cut at the bottom and right,
+which pads samples of 1000 pixels with zeros to the 1024 that divide by 32, and cuts them again.
 """
 
 from torch import nn
