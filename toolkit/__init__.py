@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 __all__ = [
     "accuracy",
     "book",
+    "buildings",
     "catalog",
     "chips",
     "experiments",
@@ -30,6 +31,7 @@ __all__ = [
     "refine",
     "runs",
     "scene",
+    "suitability",
     "training",
 ]
 

@@ -139,18 +139,22 @@ class _Layer:
         self.alive = [True] * len(self.geometry)
         self.source = list(range(len(self.geometry)))  # row whose columns it keeps, or None
         self.edit = [""] * len(self.geometry)
-        self.tree = shapely.STRtree(self.geometry)
+        self._plant()
         numbers = pd.api.types.is_integer_dtype(buildings.index) and len(buildings)
         self.next = int(buildings.index.max()) + 1 if numbers else len(buildings)
         self.labels = list(buildings.index)
+
+    def _plant(self):
+        self.tree, self.planted = shapely.STRtree(self.geometry), len(self.geometry)
 
     def label(self, i):
         return self.labels[i]
 
     def near(self, polygon):
         """Positions of living buildings that meet a polygon, their areas in common with it."""
-        start = len(self.buildings)
-        rows = [*self.tree.query(polygon).tolist(), *range(start, len(self.geometry))]
+        if len(self.geometry) - self.planted > 200:  # what is not in the tree is looked at one by one
+            self._plant()
+        rows = [*self.tree.query(polygon).tolist(), *range(self.planted, len(self.geometry))]
         rows = [i for i in rows if self.alive[i]]
         geometry = np.array([self.geometry[i] for i in rows], dtype=object)
         common = shapely.area(shapely.intersection(geometry, polygon)) if rows else np.zeros(0)

@@ -9,21 +9,28 @@ There is no base map unless one is asked for: its tiles come from another host, 
 book must be complete without. Lines of latitude and longitude take its place.
 
 Files: ``layers`` (what is drawn), ``pictures`` (values to pixels and legend), and one for each way
-to look: ``interactive``, ``swipe``, ``figures``.
+to look: ``interactive``, ``swipe``, ``figures``; ``judge`` has sliders for
+judgements in pairs.
 """
 
+from toolkit.maps.edit import edit
+from toolkit.maps.editor import Editor
 from toolkit.maps.figures import figure, panels, use_style
 from toolkit.maps.interactive import show
+from toolkit.maps.judge import judge
 from toolkit.maps.layers import Layer, classes, heatmap, image, vector
 from toolkit.maps.swipe import compare
 
 __all__ = [
+    "Editor",
     "Layer",
     "classes",
     "compare",
+    "edit",
     "figure",
     "heatmap",
     "image",
+    "judge",
     "panels",
     "show",
     "use_style",

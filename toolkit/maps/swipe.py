@@ -18,7 +18,8 @@ clip-path:inset(0 calc(100% - var(--at)) 0 0)">
 <img alt="{alts[1]}" src="{views[1].uri}" style="{img};position:absolute;inset:0;height:100%;\
 clip-path:inset(0 0 0 var(--at))">
 <span style="{tag};left:8px">{labels[0]}</span><span style="{tag};right:8px">{labels[1]}</span>
-<input type="range" min="0" max="100" value="50" aria-label="Swipe between {labels[0]} and \
+<input type="range" min="0" max="100" value="50" data-lm-suppress-shortcuts="true" \
+aria-label="Swipe between {labels[0]} and \
 {labels[1]}" oninput="this.parentNode.style.setProperty('--at', this.value + '%')" \
 style="position:absolute;inset:0;width:100%;height:100%;margin:0;opacity:0;cursor:ew-resize;\
 touch-action:pan-y">

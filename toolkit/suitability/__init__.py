@@ -6,7 +6,8 @@ Landsat 8, :func:`population` and :func:`density` of buildings and roads, all on
 :func:`ahp` turns judgements into weights; :func:`overlay` adds up, :func:`grade` makes three
 grades, and :func:`to_roofs` carries them to the roofs and says why. :func:`by_grade` and
 :func:`by_district` are the planner's tables, :func:`sensitivity` says how far the judgements
-decide.
+decide. :func:`export` writes files for a GIS and a spreadsheet, and the one page of
+:func:`summary`.
 
 Examples
 --------
@@ -20,6 +21,7 @@ Examples
 """
 
 from toolkit.suitability.densities import density, grid, population, to_grid
+from toolkit.suitability.export import export
 from toolkit.suitability.judgements import AHP, SAATY, ahp, from_judgements
 from toolkit.suitability.landsat import (
     STANDARD_CONSTANTS,
@@ -31,6 +33,7 @@ from toolkit.suitability.landsat import (
 from toolkit.suitability.layers import grade, overlay, reclassify
 from toolkit.suitability.roofs import by_district, by_grade, to_roofs, zonal
 from toolkit.suitability.stability import Sensitivity, sensitivity
+from toolkit.suitability.summary import summary
 from toolkit.suitability.temperature import emissivity, land_surface_temperature
 
 __all__ = [
@@ -45,6 +48,7 @@ __all__ = [
     "clear_sky",
     "density",
     "emissivity",
+    "export",
     "from_judgements",
     "grade",
     "grid",
@@ -55,6 +59,7 @@ __all__ = [
     "read_mtl",
     "reclassify",
     "sensitivity",
+    "summary",
     "to_grid",
     "to_roofs",
     "zonal",

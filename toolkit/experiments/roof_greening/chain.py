@@ -1,0 +1,139 @@
+"""What becomes of every roof? From footprints to grades, and how far an error travels."""
+
+import pandas as pd
+
+from toolkit import buildings, suitability
+from toolkit.experiments.roof_greening.places import CODES, JUDGEMENTS
+
+OUTCOMES = (
+    "not found", "height unknown", "too tall", "too small", *buildings.KINDS[1:], "low", "medium", "high",
+)  # fmt: skip
+"""What can become of a roof, from the first link that stops it to the best grade."""
+
+COLORS = dict(zip(
+    OUTCOMES,
+    ("#bbbbbb", "#dddddd", "#666666", "#8c510a", "#cc79a7", "#56b4e9", "#e69f00", "#d0d1e6", "#74a9cf",
+     "#045a8d"),
+    strict=True,
+))  # fmt: skip
+"""Grades in one hue, dark is best; what is not rated in others."""
+
+
+def interpreted(footprints, truth, column="kind", least=0.5):
+    """What an interpreter says of each footprint: the kind of the true building under most of it.
+
+    Parameters
+    ----------
+    footprints, truth : geopandas.GeoDataFrame
+        Of one place; `truth` with `column`.
+    column : str
+        What to read.
+    least : float
+        Share of a footprint that must lie on that building.
+
+    Returns
+    -------
+    pandas.Series
+        By footprint, NaN where there is no building.
+    """
+    first, second = truth.sindex.query(footprints.geometry.values, predicate="intersects")
+    common = footprints.geometry.values[first].intersection(truth.geometry.values[second]).area
+    pairs = pd.DataFrame({"found": footprints.index[first], "row": truth.index[second],
+                          "share": common / footprints.area.values[first]})  # fmt: skip
+    best = pairs[pairs["share"] >= least].sort_values("share").groupby("found")["row"].last()
+    return best.map(truth[column]).reindex(footprints.index)
+
+
+def low(place, footprints, metres=45.0, storeys=15):
+    """Join heights by place and say which buildings are low enough.
+
+    Parameters
+    ----------
+    place : Ground
+        See `places.ground`.
+    footprints : geopandas.GeoDataFrame
+        Buildings of the area.
+    metres, storeys : float or None
+        The rule, see `toolkit.buildings.low_enough`.
+
+    Returns
+    -------
+    geopandas.GeoDataFrame
+        The footprints with height, storeys and low_enough.
+    """
+    own = footprints.drop(columns=["height", "storeys", "low_enough"], errors="ignore")
+    joined = buildings.join_heights(own, place.heights, statistic="max")
+    return joined.assign(low_enough=buildings.low_enough(joined, metres, storeys))
+
+
+def roofs(place, footprints, seed=0, samples=342, trees=300, repeats=5):
+    """Tell kinds of roofs apart by their look, on the low buildings of a layer.
+
+    Parameters
+    ----------
+    place : Ground
+        See `places.ground`.
+    footprints : geopandas.GeoDataFrame
+        From `low`.
+    seed : int
+        Of the 342 objects that are looked at, and of the forest.
+    samples, trees, repeats : int
+        See `toolkit.buildings.classify_roofs`.
+
+    Returns
+    -------
+    geopandas.GeoDataFrame
+        The footprints with kind; missing where the building is too tall or too small to see.
+    toolkit.buildings.Roofs
+        With the scores on roofs that were not trained on.
+    """
+    chosen = footprints[footprints["low_enough"].fillna(False).astype(bool)]
+    features = buildings.roof_features(place.image, chosen)
+    found = buildings.classify_roofs(
+        features, interpreted(chosen, place.truth).dropna(), trees, samples, seed, repeats
+    )
+    return footprints.assign(kind=found.roofs["kind"].reindex(footprints.index)), found
+
+
+def weights(judgements=None, method="column"):
+    """Weights of the four criteria, by name; the paper's judgements where none are given."""
+    judgements = JUDGEMENTS if judgements is None else judgements
+    return suitability.ahp(judgements, method, list(CODES))
+
+
+def scale(found, breaks="quantile", classes=5):
+    """Put every layer on the scale of 1 to `classes`; higher always asks more for a roof garden."""
+    return {name: suitability.reclassify(each, breaks, classes) for name, each in found.items()}
+
+
+def rate(footprints, scaled, weights, limits="equal"):
+    """Grade the roofs that are low enough and of a suitable kind, and say what became of the rest.
+
+    Parameters
+    ----------
+    footprints : geopandas.GeoDataFrame
+        With low_enough and kind.
+    scaled : dict of str to xarray.DataArray
+        From `scale`.
+    weights : AHP, pandas.Series or dict
+        By layer.
+    limits : str or sequence of float
+        Between the grades, see `toolkit.suitability.grade`.
+
+    Returns
+    -------
+    geopandas.GeoDataFrame
+        All footprints; score, grade, part_<layer>, covered and why of the rated ones, and
+        ``outcome``, one of `OUTCOMES`.
+    """
+    fit = footprints["low_enough"].fillna(False).astype(bool) & (footprints["kind"] == "suitable")
+    rated = suitability.to_roofs(scaled, footprints[fit], weights, limits)
+    new = rated.columns.difference(footprints.columns)
+    out = footprints.join(pd.DataFrame(rated[new]))
+    outcome = out["grade"].astype("object").where(out["grade"].notna(), out["kind"])
+    outcome = outcome.mask(out["low_enough"].eq(False).fillna(False).astype(bool), "too tall")
+    outcome = outcome.mask(out["low_enough"].isna(), "height unknown")
+    # Fewer pixels than an object may have: nobody could say what it is.
+    out["outcome"] = pd.Categorical(outcome.fillna("too small"), OUTCOMES)
+    out.attrs = footprints.attrs | rated.attrs
+    return out

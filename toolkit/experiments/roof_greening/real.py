@@ -1,0 +1,148 @@
+"""What changes on real measurements? Four places, each with what one of the links needs."""
+
+import numpy as np
+
+from toolkit import buildings, catalog, chips, models, suitability, training
+from toolkit.experiments.roof_greening import scores
+
+
+def atlanta(seed=0, chip=128, epochs=30, width=1 / 4, batch_size=4):
+    """Find the houses of a suburb of Atlanta: train on one half of the image, map the other.
+
+    Parameters
+    ----------
+    seed : int
+        Of first weights, order and turns.
+    chip : int
+        Side of a chip, pixels of 0.5 m.
+    epochs, width, batch_size
+        Of the training; see `scores.setting`.
+
+    Returns
+    -------
+    xarray.DataArray
+        (band, y, x), the panchromatic image of the eastern half.
+    geopandas.GeoDataFrame
+        Its real footprints, cut at the edge.
+    geopandas.GeoDataFrame
+        What the network finds there.
+
+    Examples
+    --------
+    >>> image, truth, found = atlanta()  # doctest: +SKIP
+    >>> buildings.object_scores(truth, found)["f1"]  # doctest: +SKIP
+    """
+    image = catalog.open("atlanta/panchromatic").astype("float32")
+    houses = buildings.clean(catalog.open("atlanta/buildings"))
+    label = buildings.rasterise(houses, image)
+    table = chips.grid(image, label, size=chip, stride=chip // 2)
+    middle = image.sizes["x"] // 2
+    ends = table["col"] + table["size"]
+    # The last column of training chips says which epoch is kept; the other half says nothing.
+    table["split"] = np.select(
+        [ends <= middle - chip, ends <= middle], ["train", "valid"], default="test"
+    )
+    table = table[table["split"] != "test"]
+    data = chips.dataloaders(image, label, table, batch_size=batch_size, seed=seed)
+    model = models.create("dlinknet34", in_channels=1, classes=1, width=width, seed=seed)
+    recipe = training.recipe("roof_greening").replace(
+        lr=3e-3, epochs=epochs, batch_size=batch_size, schedule="one_cycle", seed=seed
+    )
+    learn = training.learner(data, model, recipe)
+    with learn.no_logging():
+        training.fit(learn)
+    east = image.isel(x=slice(middle, None))
+    truth = houses.clip(east.rio.bounds())
+    truth = truth[truth.area >= 10].explode(ignore_index=True)
+    found = buildings.vectorise(
+        scores.probability(learn.model, east, bands=None), simplify=1.0, minimum_area=20
+    )
+    return east, truth, found
+
+
+def gothenburg():
+    """Heights of the blocks of central Gothenburg: surface model minus terrain, by footprint.
+
+    Returns
+    -------
+    geopandas.GeoDataFrame
+        The footprints inside the lidar rasters, with height (m) and what two rules say of them:
+        ``45 m`` and ``15 m``.
+    """
+    lidar = catalog.open("gothenburg/heights")
+    blocks = buildings.clean(catalog.open("gothenburg/buildings"))
+    blocks = blocks.clip(lidar.rio.bounds()).explode(ignore_index=True)
+    blocks = buildings.clean(blocks[blocks.area >= 10])
+    surface, terrain = (lidar.sel(band=name, drop=True) for name in ("dsm", "dem"))
+    out = buildings.join_heights(blocks, surface, ground=terrain)
+    for limit in (45, 15):
+        out[f"{limit} m"] = buildings.low_enough(out, metres=limit, storeys=None)
+    return out
+
+
+def helsinki(radius=250.0, crs="EPSG:3067"):
+    """Densities of buildings and roads of central Helsinki, and storeys where people noted them.
+
+    Parameters
+    ----------
+    radius : float
+        Reach of the kernel, metres.
+    crs : str
+        In metres.
+
+    Returns
+    -------
+    geopandas.GeoDataFrame
+        Buildings in the extent of the roads, with storeys (NaN where nobody noted any) and
+        low_enough by 15 storeys (<NA> where unknown).
+    dict of str to xarray.DataArray
+        "buildings" and "roads", densities at 30 m.
+    """
+    roads = catalog.open("helsinki/roads").to_crs(crs)
+    houses = buildings.clean(catalog.open("helsinki/buildings").to_crs(crs))
+    west, south, east, north = roads.total_bounds
+    houses = buildings.clean(houses.cx[west:east, south:north].explode(ignore_index=True))
+    levels = houses["building:levels"].astype(str).str.extract(r"(\d+\.?\d*)")[0].astype(float)
+    houses["storeys"] = levels
+    houses["low_enough"] = buildings.low_enough(houses, metres=None, storeys=15)
+    box = houses[["geometry"]].dissolve().envelope.to_frame("geometry").set_geometry("geometry")
+    grid = suitability.grid(box)
+    lines = streets(roads)
+    return houses, {
+        "buildings": suitability.density(houses, grid, radius, edge="none"),
+        "roads": suitability.density(lines, grid, radius, edge="correct"),
+    }
+
+
+def streets(roads):
+    """Roads for cars: OpenStreetMap's lines without paths, steps and repeated geometries."""
+    paths = ("footway", "path", "steps", "pedestrian", "cycleway", "corridor", "elevator")
+    own = roads[~roads["highway"].isin(paths)]
+    own = own[own.geom_type.isin(["LineString", "MultiLineString"])]
+    return own[~own.geometry.normalize().duplicated()]
+
+
+def gulf_coast(water_vapour=3.0):
+    """Land surface temperature of a real Landsat 8 scene under clouds, by two methods.
+
+    Parameters
+    ----------
+    water_vapour : float
+        g/cm2 in the air: the image has no date, so a humid summer's value is assumed.
+
+    Returns
+    -------
+    xarray.DataArray
+        (band, y, x), the counts.
+    dict of str to xarray.DataArray
+        "split_window" and "single_channel": (y, x), K, NaN under clouds.
+    """
+    image = catalog.open("gulf_coast/landsat8")
+    clear = suitability.clear_sky(image, "pre")
+    found = {
+        method: suitability.land_surface_temperature(
+            image, water_vapour, mtl="standard", method=method, clear=clear
+        )
+        for method in ("split_window", "single_channel")
+    }
+    return image, found
