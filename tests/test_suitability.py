@@ -10,6 +10,7 @@ import shapely
 import xarray as xr
 
 from toolkit import papers, suitability
+from toolkit.suitability.layers import grade_colors
 
 PAPER = [[1, 1, 2, 4], [1, 1, 2, 2], [1 / 2, 1 / 2, 1, 2], [1 / 4, 1 / 2, 1 / 2, 1]]
 CRS = "EPSG:32648"
@@ -68,6 +69,15 @@ def test_consistent_judgements_give_back_their_weights(method, n):
     assert found.weights.to_numpy() == pytest.approx(true)
     assert found.lambda_max == pytest.approx(n) and found.cr == pytest.approx(0, abs=1e-12)
     assert found.worst is None
+
+
+@pytest.mark.parametrize("method", ["column", "eigen"])
+def test_rounding_never_makes_the_ratio_negative(method):
+    draw = np.random.default_rng(0)
+    for true in draw.uniform(1, 3, (50, 4)):  # some of the eigenvalues are 4 less a last digit
+        found = suitability.ahp(true[:, None] / true, method)
+        assert found.cr >= 0 and found.ci >= 0
+        assert found.advice == "The judgements agree: CR is 0.000, below 0.1."
 
 
 def test_random_index_is_the_mean_of_random_matrices():
@@ -254,6 +264,15 @@ def test_grades():
         suitability.grade(numbers, [2])
     with pytest.raises(ValueError, match="different names"):
         suitability.grade(numbers, [2], names=["a", "a"])
+
+
+@pytest.mark.parametrize("names", [["low", "medium", "high"], ["no", "yes"], list("abcde")])
+def test_a_grade_has_one_colour_in_rasters_and_pictures(names):
+    score = ranked([np.linspace(1, 5, 6)])
+    legend = suitability.grade(score, names=names).attrs["classes"]
+    colors = grade_colors(names[::-1])
+    assert {item["name"]: item["color"] for item in legend} == colors
+    assert len(set(colors.values())) == len(names)
 
 
 # Roofs

@@ -14,7 +14,8 @@ import shapely
 from PIL import Image
 
 from toolkit import suitability
-from toolkit.suitability.picture import grade_colors, picture
+from toolkit.suitability.layers import grade_colors
+from toolkit.suitability.picture import picture
 from toolkit.suitability.summary import percents
 
 CRS = "EPSG:32648"

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pyogrio
 
-from toolkit.suitability.picture import NO_COLOR, grade_colors
+from toolkit.suitability.layers import grade_colors
+from toolkit.suitability.picture import NO_COLOR
 from toolkit.suitability.roofs import NO_GRADE, by_grade
 from toolkit.suitability.summary import origins, summary
 

@@ -135,9 +135,9 @@ def ahp(matrix, method="column", names=None):
     values, names = _judged(matrix, names)
     weights, lambda_max = weigh(values, method)
     n = len(values)
-    ci = float(lambda_max - n) / (n - 1) if n > 2 else 0.0
     ri = RANDOM_INDEX[n]
-    cr = ci / ri if n > 2 else 0.0
+    cr = float(ratio(lambda_max, n))
+    ci = cr * ri
     result = AHP(
         pd.Series(weights, pd.Index(names, name="criterion"), name="weight"),
         float(lambda_max),
@@ -224,7 +224,8 @@ def ratio(lambda_max, n):
     """Consistency ratio of an eigenvalue, or of many."""
     if n < 3:
         return np.zeros(np.shape(lambda_max))
-    return (lambda_max - n) / (n - 1) / RANDOM_INDEX[n]
+    # never below 0, but for the last digits of the sum
+    return np.maximum(lambda_max - n, 0) / (n - 1) / RANDOM_INDEX[n]
 
 
 def on_scale(value):

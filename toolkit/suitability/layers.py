@@ -129,6 +129,28 @@ def _viridis(count):
     return [to_hex(colour) for colour in matplotlib.colormaps["viridis"](np.linspace(0, 1, count))]
 
 
+def grade_colors(names):
+    """Return the toolkit's colour of each grade.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Grades, highest first.
+
+    Returns
+    -------
+    dict of str to str
+        Three grades have colours of their own, other numbers of them those of viridis.
+
+    Examples
+    --------
+    >>> grade_colors(["high", "medium", "low"])
+    {'high': '#009e73', 'medium': '#f0e442', 'low': '#cc79a7'}
+    """
+    rising = GRADE_COLORS if len(names) == len(GRADE_COLORS) else _viridis(len(names))
+    return dict(zip(names, rising[::-1], strict=True))
+
+
 def natural_breaks(values, classes):
     """Limits, halfway between neighbours of different class, of `classes` natural classes."""
     values = np.sort(np.asarray(values, float))
@@ -284,13 +306,8 @@ def grade(score, breaks="equal", names=GRADES):
     )
     result.encoding = {}
     result = result.rio.write_crs(raster.rio.crs).rio.write_nodata(NODATA).rename("grade")
-    colours = GRADE_COLORS
-    if len(names) != 3:
-        colours = _viridis(len(names))
-    legend = [
-        {"value": k, "name": name, "color": colour}
-        for k, (name, colour) in enumerate(zip(names, colours, strict=True))
-    ]
+    colours = grade_colors(names[::-1])
+    legend = [{"value": k, "name": name, "color": colours[name]} for k, name in enumerate(names)]
     kept = {key: raster.attrs[key] for key in ("simulated", "weights") if key in raster.attrs}
     return result.assign_attrs(
         **kept, long_name="grade", units="1", breaks=limits.tolist(), classes=legend

@@ -1,4 +1,4 @@
-"""Which colour has a grade, and how do graded roofs become a picture?"""
+"""How do graded roofs become a picture?"""
 
 import io
 from textwrap import shorten
@@ -11,32 +11,11 @@ from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
-from toolkit.suitability.layers import GRADE_COLORS, _viridis
+from toolkit.suitability.layers import grade_colors
 from toolkit.suitability.roofs import NO_GRADE, by_grade
 
 NO_COLOR = "#a6a6a6"
 LABELS = 12  # names that a map of this size has room for
-
-
-def grade_colors(names):
-    """Return the toolkit's colour of each grade.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Grades, highest first.
-
-    Returns
-    -------
-    dict of str to str
-
-    Examples
-    --------
-    >>> grade_colors(["high", "medium", "low"])
-    {'high': '#009e73', 'medium': '#f0e442', 'low': '#cc79a7'}
-    """
-    rising = GRADE_COLORS if len(names) == len(GRADE_COLORS) else _viridis(len(names))
-    return dict(zip(names, rising[::-1], strict=True))
 
 
 def shown(name):

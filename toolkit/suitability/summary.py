@@ -12,7 +12,8 @@ from PIL import Image
 from toolkit import __version__
 from toolkit.suitability import _inputs
 from toolkit.suitability.judgements import AHP
-from toolkit.suitability.picture import NO_COLOR, grade_colors, picture, shown
+from toolkit.suitability.layers import grade_colors
+from toolkit.suitability.picture import NO_COLOR, picture, shown
 from toolkit.suitability.roofs import NO_GRADE, NOWHERE, by_district, by_grade
 
 ROWS = {"districts": 9, "scores": 8, "weights": 6}  # what one page has room for

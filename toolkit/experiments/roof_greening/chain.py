@@ -6,14 +6,15 @@ from toolkit import buildings, suitability
 from toolkit.experiments.roof_greening.places import CODES, JUDGEMENTS
 
 OUTCOMES = (
-    "not found", "height unknown", "too tall", "too small", *buildings.KINDS[1:], "low", "medium", "high",
+    "not found", "height unknown", "too tall", "too small", *buildings.KINDS[1:], "no data",
+    "low", "medium", "high",
 )  # fmt: skip
 """What can become of a roof, from the first link that stops it to the best grade."""
 
 COLORS = dict(zip(
     OUTCOMES,
-    ("#bbbbbb", "#dddddd", "#666666", "#8c510a", "#cc79a7", "#56b4e9", "#e69f00", "#d0d1e6", "#74a9cf",
-     "#045a8d"),
+    ("#bbbbbb", "#dddddd", "#666666", "#8c510a", "#cc79a7", "#56b4e9", "#e69f00", "#999999",
+     "#d0d1e6", "#74a9cf", "#045a8d"),
     strict=True,
 ))  # fmt: skip
 """Grades in one hue, dark is best; what is not rated in others."""
@@ -36,6 +37,7 @@ def interpreted(footprints, truth, column="kind", least=0.5):
     pandas.Series
         By footprint, NaN where there is no building.
     """
+    buildings.layers.footprints(footprints, "footprints", like=truth)
     first, second = truth.sindex.query(footprints.geometry.values, predicate="intersects")
     common = footprints.geometry.values[first].intersection(truth.geometry.values[second]).area
     pairs = pd.DataFrame({"found": footprints.index[first], "row": truth.index[second],
@@ -66,7 +68,7 @@ def low(place, footprints, metres=45.0, storeys=15):
     return joined.assign(low_enough=buildings.low_enough(joined, metres, storeys))
 
 
-def roofs(place, footprints, seed=0, samples=342, trees=300, repeats=5):
+def roofs(place, footprints, within=None, seed=0, samples=342, trees=200, repeats=1):
     """Tell kinds of roofs apart by their look, on the low buildings of a layer.
 
     Parameters
@@ -75,6 +77,8 @@ def roofs(place, footprints, seed=0, samples=342, trees=300, repeats=5):
         See `places.ground`.
     footprints : geopandas.GeoDataFrame
         From `low`.
+    within : shapely geometry, optional
+        Look only at roofs whose middle lies in it.
     seed : int
         Of the 342 objects that are looked at, and of the forest.
     samples, trees, repeats : int
@@ -82,17 +86,15 @@ def roofs(place, footprints, seed=0, samples=342, trees=300, repeats=5):
 
     Returns
     -------
-    geopandas.GeoDataFrame
-        The footprints with kind; missing where the building is too tall or too small to see.
     toolkit.buildings.Roofs
-        With the scores on roofs that were not trained on.
+        ``roofs["kind"]`` by building, and the scores on roofs that were not trained on.
     """
     chosen = footprints[footprints["low_enough"].fillna(False).astype(bool)]
+    if within is not None:
+        chosen = chosen[chosen.representative_point().within(within)]
     features = buildings.roof_features(place.image, chosen)
-    found = buildings.classify_roofs(
-        features, interpreted(chosen, place.truth).dropna(), trees, samples, seed, repeats
-    )
-    return footprints.assign(kind=found.roofs["kind"].reindex(footprints.index)), found
+    seen = interpreted(chosen, place.truth).dropna()
+    return buildings.classify_roofs(features, seen, trees, samples, seed, repeats)
 
 
 def weights(judgements=None, method="column"):
@@ -102,8 +104,17 @@ def weights(judgements=None, method="column"):
 
 
 def scale(found, breaks="quantile", classes=5):
-    """Put every layer on the scale of 1 to `classes`; higher always asks more for a roof garden."""
-    return {name: suitability.reclassify(each, breaks, classes) for name, each in found.items()}
+    """Put every layer on the scale of 1 to `classes`; higher always asks more for a roof garden.
+
+    A layer with one value everywhere (people, where the area lies in one district) tells no place
+    from another and gets the class in the middle.
+    """
+    out = {}
+    for name, layer in found.items():
+        low, high = float(layer.min()), float(layer.max())
+        around = [low + i - (classes - 2) / 2 for i in range(classes - 1)]
+        out[name] = suitability.reclassify(layer, breaks if low < high else around, classes)
+    return out
 
 
 def rate(footprints, scaled, weights, limits="equal"):
@@ -131,6 +142,8 @@ def rate(footprints, scaled, weights, limits="equal"):
     new = rated.columns.difference(footprints.columns)
     out = footprints.join(pd.DataFrame(rated[new]))
     outcome = out["grade"].astype("object").where(out["grade"].notna(), out["kind"])
+    # Suitable, but a layer is silent here: clouds, or ground of no district.
+    outcome = outcome.mask(outcome == "suitable", "no data")
     outcome = outcome.mask(out["low_enough"].eq(False).fillna(False).astype(bool), "too tall")
     outcome = outcome.mask(out["low_enough"].isna(), "height unknown")
     # Fewer pixels than an object may have: nobody could say what it is.

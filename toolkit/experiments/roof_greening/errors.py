@@ -1,9 +1,12 @@
 """How far does the error of each link travel, up to the grades?"""
 
+import geopandas as gpd
 import pandas as pd
 
-from toolkit import buildings
+from toolkit import buildings, suitability
 from toolkit.experiments.roof_greening import chain
+from toolkit.experiments.roof_greening.places import layers
+from toolkit.experiments.roof_greening.scores import pixel_scores
 
 GRADES = ("low", "medium", "high")
 LINKS = {
@@ -87,25 +90,27 @@ def propagated(truth, rated, within):
     return pd.DataFrame(rows).T
 
 
-def variants(place, layers_of, footprints, kinds, weights, limits="equal", links=None):
+def variants(place, footprints, kinds, weights, within, limits="equal", links=None, **options):
     """Run the end of the chain once for each of `LINKS`.
 
     Parameters
     ----------
     place : Ground
         See `places.ground`.
-    layers_of : callable
-        ``layers_of(footprints, temperature)`` gives the scaled layers of a layer of buildings.
     footprints : dict of str to geopandas.GeoDataFrame
-        "truth", "network" and "corrected", from `chain.low`.
+        "truth", "network" and "corrected": all buildings of the area, from `chain.low`.
     kinds : dict of str to pandas.Series
         By the same names, kind by building from the forest.
     weights : AHP
         See `chain.weights`.
+    within : shapely geometry
+        Roofs are rated whose middle lies in it. Densities take all buildings.
     limits : str
         Between the grades.
     links : dict, optional
         Instead of `LINKS`.
+    **options
+        Of `chain.scale`.
 
     Returns
     -------
@@ -115,9 +120,70 @@ def variants(place, layers_of, footprints, kinds, weights, limits="equal", links
     out, known = {}, {}
     for name, link in (links or LINKS).items():
         own, heat = link["footprints"], link["temperature"]
-        if (own, heat) not in known:
-            known[own, heat] = layers_of(footprints[own], heat)
         layer = footprints[own]
-        kind = kinds[own] if link["kinds"] == "forest" else chain.interpreted(layer, place.truth)
-        out[name] = chain.rate(layer.assign(kind=kind), known[own, heat], weights, limits)
+        if (own, heat) not in known:
+            known[own, heat] = chain.scale(layers(place, layer, heat), **options)
+        layer = layer[layer.representative_point().within(within)]
+        forest = link["kinds"] == "forest"
+        kind = kinds[own] if forest else chain.interpreted(layer, place.truth)
+        layer = layer.assign(kind=kind.reindex(layer.index))
+        out[name] = chain.rate(layer, known[own, heat], weights, limits)
     return out
+
+
+def scorecard(place, footprints, found, rated, within):
+    """Score every link of the chain on the ground that nobody sketched.
+
+    Parameters
+    ----------
+    place : Ground
+        See `places.ground`.
+    footprints : dict of str to geopandas.GeoDataFrame
+        "network" and "corrected", from `chain.low`.
+    found : dict of str to toolkit.buildings.Roofs
+        By the same names, from `chain.roofs`.
+    rated : dict of str to geopandas.GeoDataFrame
+        From `variants`.
+    within : shapely geometry
+        Ground to score on.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns link, layer, measure and value; shares are 0 to 1.
+    """
+    rows = []
+
+    def note(link, layer, **measures):
+        rows.extend((link, layer, name.replace("_", " "), value)
+                    for name, value in measures.items())  # fmt: skip
+
+    truth = place.truth[place.truth.representative_point().within(within)]
+    mask = buildings.rasterise(gpd.GeoDataFrame(geometry=[within], crs=truth.crs), place.image) == 1
+    for name in ("network", "corrected"):
+        own = footprints[name][footprints[name].representative_point().within(within)]
+        pixel = pixel_scores(place, footprints[name], mask)
+        each = buildings.object_scores(truth, own)
+        note("buildings", name, pixel_IoU=pixel.iou["building"], building_F1=each["f1"],
+             building_recall=each["recall"], count_error=each["count_error"],
+             PoLiS_m=each["polis"])  # fmt: skip
+        pairs = buildings.match(truth, own)
+        heights = own.loc[pairs["found"], "height"].to_numpy()
+        exact = abs(heights - truth.loc[pairs["reference"], "height"].to_numpy()) < 0.1
+        note("heights", name, known=own["height"].notna().mean(), right_where_matched=exact.mean())
+        matrix = found[name].matrix
+        note("roofs", name, overall=matrix.overall, kappa=matrix.kappa)
+    for method in ("split_window", "single_channel"):
+        layer = layers(place, truth, method=method)["temperature"]
+        gap = layer - layers(place, truth, "truth")["temperature"]
+        note("temperature", method.replace("_", " "), bias_K=float(gap.mean()),
+             RMSE_K=float((gap**2).mean() ** 0.5))  # fmt: skip
+    right = suitability.density(place.truth, place.grid, 250.0)
+    for name in ("network", "corrected"):
+        gap = suitability.density(footprints[name], place.grid, 250.0) - right
+        note("building density", name, bias=float(gap.mean()),
+             RMSE=float((gap**2).mean() ** 0.5))  # fmt: skip
+    ends = propagated(place.truth, rated, within)
+    for name, row in ends.iloc[1:].iterrows():
+        note("grades", name, **{k.replace(" ", "_"): v for k, v in row.items()})
+    return pd.DataFrame(rows, columns=["link", "layer", "measure", "value"])

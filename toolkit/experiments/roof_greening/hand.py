@@ -1,6 +1,5 @@
 """What would a person correct? A simulated hand, so that the whole loop runs without one."""
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
@@ -50,6 +49,8 @@ def corrections(found, truth, within=None, good=0.7, who="simulated hand", seed=
     >>> edits = corrections(found, truth)  # doctest: +SKIP
     >>> edits["operation"].value_counts()  # doctest: +SKIP
     """
+    buildings.layers.footprints(truth, "truth")
+    buildings.layers.footprints(found, "found", like=truth)
     draw = np.random.default_rng(seed)
     here = truth.geometry.reset_index(drop=True)
     there = found.geometry.reset_index(drop=True)
@@ -60,7 +61,7 @@ def corrections(found, truth, within=None, good=0.7, who="simulated hand", seed=
 
     def note(operation, before=None, after=None, what=""):
         nonlocal clock
-        corners = sum(len(shapely.get_coordinates(each)) - 1 for each in after or ())
+        corners = int(buildings.layers.vertices(after or []).sum())
         each = SECONDS[operation]
         seconds = each * corners if operation in ("draw", "move") else each
         clock += pd.Timedelta(seconds=seconds)
@@ -81,15 +82,18 @@ def corrections(found, truth, within=None, good=0.7, who="simulated hand", seed=
         if len(own) > 1 and j not in touched:
             note("merge", list(there[own]), [_wobbly(here[j], draw)], "pieces of one building")
             touched.add(j)
-    best = owner[~owner["true"].isin(touched)].sort_values("iou").groupby("true").last()
-    for j, row in best.iterrows():
+    left = pd.concat([owner, parts])
+    left = left[~left["true"].isin(touched)].sort_values("iou", kind="stable")
+    # A piece that lies on two buildings becomes the outline of one, and the other is drawn.
+    best = left.drop_duplicates("true", keep="last").drop_duplicates("found", keep="last")
+    for j, row in best.set_index("true").sort_index().iterrows():
         touched.add(j)
         if row["iou"] < good:
             note("move", there[row["found"]], [_wobbly(here[j], draw)], "outline")
     known = set(owner["found"]) | set(parts["found"])
     for i in there.index.difference(list(known)):
         note("delete", there[i], what="no building")
-    for j in here.index.difference(list(touched | set(parts["true"]))):
+    for j in here.index.difference(list(touched)):
         note("draw", after=[_wobbly(here[j], draw)], what="was missing")
     return pd.concat(rows, ignore_index=True) if rows else none
 
@@ -100,8 +104,8 @@ def _overlaps(here, there):
     true, found = here.index[first], there.index[second]
     a, b = here.loc[true].values, there.loc[found].values
     common = shapely.area(shapely.intersection(a, b))
-    pairs = pd.DataFrame({"true": true, "found": found,
-                          "iou": common / (shapely.area(a) + shapely.area(b) - common)})  # fmt: skip
+    iou = common / (shapely.area(a) + shapely.area(b) - common)
+    pairs = pd.DataFrame({"true": true, "found": found, "iou": iou})
     inside = common >= 0.5 * shapely.area(a)
     pieces = common >= 0.5 * shapely.area(b)
     return pairs[inside], pairs[pieces]

@@ -198,7 +198,7 @@ def samples(place, number=8, held_out=2, chip=250, seed=0):
     ValueError
         A chip that does not divide a sample, or no ground left to test on.
     """
-    if SAMPLE % chip:
+    if chip < 1 or SAMPLE % chip:
         raise ValueError(f"chip={chip}: a sample of {SAMPLE} pixels is cut into equal chips")
     table = chips.grid(place.image, place.label, size=chip)
     columns = place.image.sizes["x"] // SAMPLE
@@ -222,6 +222,39 @@ def samples(place, number=8, held_out=2, chip=250, seed=0):
 def scored(table):
     """Outline of the ground that nobody sketched: a geometry, from a table of `samples`."""
     return shapely.union_all(table.geometry[table["split"] == "test"].values)
+
+
+def with_sketches(place, table, found):
+    """Put the sketches of the samples into a layer: nobody predicts what has been drawn by hand.
+
+    Parameters
+    ----------
+    place : Ground
+        See `ground`.
+    table : geopandas.GeoDataFrame
+        See `samples`.
+    found : geopandas.GeoDataFrame
+        Buildings from the network, of the whole area.
+
+    Returns
+    -------
+    geopandas.GeoDataFrame
+        What was found outside the samples and does not lie on a sketch, and the sketches, with
+        ``sketched`` (bool).
+    """
+    buildings.layers.footprints(found, "found", like=place.truth)
+    free = scored(table)
+    drawn = place.truth[~place.truth.representative_point().within(free)]
+    rest = found[found.representative_point().within(free)]
+    on, under = rest.sindex.query(drawn.geometry.values, predicate="intersects")[::-1]
+    one, other = rest.geometry.values[on], drawn.geometry.values[under]
+    # Of the smaller one: what grew together may hold a whole sketch, and be ten times as large.
+    hit = np.unique(on[one.intersection(other).area > 0.1 * np.minimum(one.area, other.area)])
+    rest = rest.drop(index=rest.index[hit])
+    both = [rest.assign(sketched=False), drawn[["geometry"]].assign(sketched=True)]
+    out = gpd.GeoDataFrame(pd.concat(both, ignore_index=True), crs=found.crs)
+    out.attrs = found.attrs
+    return out
 
 
 def layers(place, footprints, temperature="landsat", method="split_window", radius=None):

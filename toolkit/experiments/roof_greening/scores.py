@@ -2,6 +2,7 @@
 
 import warnings
 
+import geopandas as gpd
 import pandas as pd
 
 from toolkit import accuracy, buildings, chips, mapping, models, training
@@ -10,12 +11,12 @@ from toolkit.experiments.roof_greening.places import BANDS, SAMPLE
 
 PROFILES = {
     "smoke": dict(
-        side=1600, number=2, held_out=1, rounds=(1, 2), chip=250, epochs=1, width=1 / 8,
+        side=1600, number=2, held_out=1, rounds=(1, 2), chip=250, epochs=4, width=1 / 4,
         batch_size=4, rate=5e-3, draws=20,
     ),
     "quick": dict(
-        side=4000, number=8, held_out=2, rounds=(2, 4, 8), chip=250, epochs=4, width=1 / 4,
-        batch_size=4, rate=5e-3, draws=100,
+        side=3200, number=5, held_out=1, rounds=(2, 5), chip=250, epochs=8, width=1 / 2,
+        batch_size=4, rate=2e-3, draws=100,
     ),
     "paper": dict(
         side=12_000, number=72, held_out=8, rounds=(24, 48, 72), chip=1000, epochs=139, width=1.0,
@@ -145,7 +146,7 @@ def probability(model, image, tile=1000, halo=96, bands=BANDS):
         return found.compute(scheduler="synchronous")
 
 
-def pixel_scores(place, footprints):
+def pixel_scores(place, footprints, where=None):
     """Score a layer of buildings by pixel, against the truth of the area.
 
     Parameters
@@ -154,23 +155,28 @@ def pixel_scores(place, footprints):
         See `places.ground`.
     footprints : geopandas.GeoDataFrame
         Buildings of the area.
+    where : xarray.DataArray, optional
+        (y, x), true where to score.
 
     Returns
     -------
     toolkit.accuracy.ConfusionMatrix
         Rows are the map, columns the truth: other, building.
     """
-    masks = [buildings.rasterise(layer, place.image) for layer in (place.truth, footprints)]
-    return accuracy.confusion(*masks, ["other", "building"])
+    truth = place.label if where is None else place.label.where(where, accuracy.IGNORE)
+    mask = buildings.rasterise(footprints, place.image)
+    return accuracy.confusion(truth.astype("uint8"), mask, ["other", "building"])
 
 
-def compared(place, **layers):
+def compared(place, within, **layers):
     """Set layers of buildings side by side, by pixel and by building.
 
     Parameters
     ----------
     place : Ground
         See `places.ground`.
+    within : shapely geometry
+        Ground to score on, from `places.scored`: by building, those whose middle lies in it.
     **layers : geopandas.GeoDataFrame
         Buildings of the area, by name; underscores are shown as blanks.
 
@@ -181,11 +187,16 @@ def compared(place, **layers):
         `toolkit.buildings.object_scores` precision, recall, F1 (of buildings with an IoU of 0.5),
         count and area error, and the mean PoLiS distance (m).
     """
+    ground = gpd.GeoDataFrame(geometry=[within], crs=place.truth.crs)
+    where = buildings.rasterise(ground, place.image) == 1
+    truth = place.truth[place.truth.representative_point().within(within)]
     rows = {}
     for name, layer in layers.items():
-        pixel, each = pixel_scores(place, layer), buildings.object_scores(place.truth, layer)
+        pixel = pixel_scores(place, layer, where)
+        own = layer[layer.representative_point().within(within)]
+        each = buildings.object_scores(truth, own)
         rows[name.replace("_", " ")] = {
-            ("", "buildings"): len(layer),
+            ("", "buildings"): len(own),
             ("pixel", "precision"): pixel.users["building"],
             ("pixel", "recall"): pixel.producers["building"],
             ("pixel", "F1"): pixel.f1["building"],
