@@ -11,6 +11,7 @@ import rioxarray  # noqa: F401
 import shapely
 import xarray as xr
 from rasterio.transform import from_origin
+from scipy.ndimage import uniform_filter
 from shapely.geometry import LineString, Point, Polygon, box
 
 from toolkit import accuracy, buildings, catalog, suitability
@@ -685,20 +686,34 @@ class TestTrials:
             trials.run(profile="smoke", **own)
 
     def test_in_the_scene(self, monkeypatch):
+        """All of a run, but for a network that has seen enough: its answer is a blurred truth."""
         if not catalog.entries().loc["scene/gaofen2", "cached"]:
             pytest.skip("the scene is not made: run `make book`, or open scene/gaofen2 once")
         monkeypatch.setattr(places, "SAMPLE", 1000)
+        place = rg.ground(side=1600)
+        # Every second building, and the roads around: half the time.
+        half = place.truth.iloc[::2].reset_index(drop=True)
+        west, south, east, north = place.area.buffer(500).total_bounds
+        place = replace(place, truth=half, label=buildings.rasterise(half, place.image),
+                        roads=place.roads.cx[west:east, south:north])  # fmt: skip
+        seen = buildings.rasterise(half[half.index % 7 != 3], place.image)
+        blurred = uniform_filter(np.roll(seen.values.astype("float32"), 1, axis=1), 5)
+        answer = seen.astype("float32").copy(data=blurred).expand_dims("class")
+        monkeypatch.setattr(trials.places, "ground", lambda seed, side: place)
+        monkeypatch.setattr(trials.scores, "probability", lambda *a: answer)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*no known height")
-            card = rg.run(profile="smoke")
+            card = rg.run(profile="smoke", rounds=(1,), epochs=1, width=1 / 8)
         value = card.set_index(["link", "layer", "measure"])["value"].astype(float)
-        assert value["buildings", "corrected", "building F1"] > 0.8
-        assert value["buildings", "network", "building F1"] < 0.8
+        network, corrected = (value["buildings", name, "building F1"]
+                              for name in ("network", "corrected"))  # fmt: skip
+        assert 0.2 < network < 0.9 < corrected <= 1
         assert 0.5 < value["roofs", "corrected", "overall"] <= 1
-        assert value["temperature", "split window", "RMSE K"] < 3
+        assert value["temperature", "split window", "RMSE K"] < 4.5  # its pixels are 100 m
         assert value["heights", "corrected", "right where matched"] > 0.9
-        whole = "whole chain, corrected"
-        assert 0.3 < value["grades", whole, "same outcome"] < 1
+        ends = [value["grades", f"whole chain, {name}", "same outcome"]
+                for name in ("as predicted", "corrected")]  # fmt: skip
+        assert 0.1 < ends[0] < ends[1] < 1
 
 
 class TestReal:

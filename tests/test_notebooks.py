@@ -45,6 +45,24 @@ def test_land_cover_runs_on_real_data():
     assert 0 <= scores["map"]["overall"] < 100
 
 
+def test_roof_greening_runs_and_records_every_link():
+    record = _record(runs.execute("03", {"profile": "smoke"}, progress=False))
+    assert record["status"] == "done"
+    assert {"scene/gaofen2", "scene/landsat8", "atlanta/panchromatic", "gothenburg/heights",
+            "helsinki/roads", "gulf_coast/landsat8"} <= set(record["data"])  # fmt: skip
+    scores = record["metrics"]
+    raw, corrected = scores["buildings, network"], scores["buildings, corrected"]
+    assert 0 <= raw["building F1"] < corrected["building F1"] <= 1
+    assert raw["pixel IoU"] < corrected["pixel IoU"]
+    assert scores["heights, corrected"]["right where matched"] > 0.9
+    assert 0 < scores["temperature, split window"]["RMSE K"] < 6
+    # A link alone costs no more than a few outcomes; the chain as predicted costs most of them.
+    alone = scores["grades, temperature from Landsat"]["same outcome"]
+    whole = scores["grades, whole chain, corrected"]["same outcome"]
+    assert 0.8 < alone <= 1
+    assert scores["grades, whole chain, as predicted"]["same outcome"] < whole < 1
+
+
 METHODS = ("IFCN", "U-Net", "SVM", "Threshold")
 
 

@@ -275,30 +275,6 @@ class SeedFit(Callback):
                 self.dls.train.rng.seed(self.seed)
 
 
-def take_statistics(dls, model):
-    """Copy the band statistics of the training chips into the model."""
-    if not hasattr(dls, "statistics"):
-        raise ValueError(
-            "the DataLoaders carry no band statistics. Make them with chips.dataloaders, or set "
-            "dls.statistics to a DataFrame with the columns band, mean and std."
-        )
-    table = dls.statistics.reset_index()
-    if len(table) != model.in_channels:
-        raise ValueError(
-            f"the data have {len(table)} bands, the network expects {model.in_channels}: create "
-            f"it with in_channels={len(table)}"
-        )
-    values = table[["mean", "std"]].to_numpy(dtype="float32", copy=True)
-    if not np.isfinite(values).all() or (values[:, 1] <= 0).any():
-        raise ValueError(
-            f"the band statistics must be finite and std positive, got\n{table.to_string()}"
-        )
-    with torch.no_grad():
-        model.mean.copy_(torch.from_numpy(values[:, 0]))
-        model.std.copy_(torch.from_numpy(values[:, 1]))
-    model.bands = [str(band) for band in table["band"]] if "band" in table else None
-
-
 class StopOnNaN(Callback):
     """Stops with advice when the loss is no longer a number; the best weights are put back."""
 

@@ -152,7 +152,8 @@ class _Layer:
 
     def near(self, polygon):
         """Positions of living buildings that meet a polygon, their areas in common with it."""
-        if len(self.geometry) - self.planted > 200:  # what is not in the tree is looked at one by one
+        # What is not in the tree is looked at one by one.
+        if len(self.geometry) - self.planted > 200:
             self._plant()
         rows = [*self.tree.query(polygon).tolist(), *range(self.planted, len(self.geometry))]
         rows = [i for i in rows if self.alive[i]]

@@ -180,12 +180,12 @@ def figure(fig=None, alt=None, caption=None):
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", pil_kwargs={"optimize": True})
     width = Image.open(buffer).width
+    source = pictures.uri(pictures.compressed(buffer.getvalue()))
     plt.close(fig)  # or the notebook would show it a second time, without the alt text
     text = f"<figcaption style='{CAPTION}'>{escape(caption)}</figcaption>" if caption else ""
     return HTML(
         f'<figure style="margin:0.5em 0"><img alt="{escape(alt)}" '
-        f'src="{pictures.uri(buffer.getvalue())}" style="max-width:100%;width:{width}px;'
-        f'background:#fff">{text}</figure>'
+        f'src="{source}" style="max-width:100%;width:{width}px;background:#fff">{text}</figure>'
     )
 
 

@@ -12,6 +12,7 @@ from matplotlib.colors import to_hex, to_rgba_array
 from PIL import Image
 
 MAX_PIXELS = 1024
+LARGE = 150_000  # bytes from which a picture is worth compressing with loss
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def picture(layer, max_pixels=MAX_PIXELS, grid=None):
     pixels, low, high = paint(layer, values)
     corners = grid.extent.to_crs("EPSG:4326").boundingbox
     bounds = tuple(round(edge, 6) for edge in corners.bbox)
-    return Picture(uri(png(pixels)), bounds, legend(layer, low, high), grid.shape)
+    return Picture(uri(compressed(png(pixels))), bounds, legend(layer, low, high), grid.shape)
 
 
 def values_on(layer, grid):
@@ -187,6 +188,16 @@ def png(pixels):
     return buffer.getvalue()
 
 
+def compressed(content):
+    """Turn a large PNG into a WebP a few times smaller: photographs, whose noise PNG keeps."""
+    if len(content) < LARGE:
+        return content
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(content)).convert("RGBA").save(buffer, "webp", quality=85, method=4)
+    return min(content, buffer.getvalue(), key=len)
+
+
 def uri(content):
-    """Write a PNG as a data URI."""
-    return "data:image/png;base64," + base64.b64encode(content).decode()
+    """Write a PNG or WebP as a data URI."""
+    kind = "png" if content.startswith(b"\x89PNG") else "webp"
+    return f"data:image/{kind};base64," + base64.b64encode(content).decode()

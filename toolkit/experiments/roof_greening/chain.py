@@ -86,14 +86,18 @@ def roofs(place, footprints, within=None, seed=0, samples=342, trees=200, repeat
 
     Returns
     -------
-    toolkit.buildings.Roofs
-        ``roofs["kind"]`` by building, and the scores on roofs that were not trained on.
+    toolkit.buildings.Roofs or None
+        ``roofs["kind"]`` by building, and the scores on roofs that were not trained on. None
+        where fewer than two kinds have ten roofs that an interpreter could name, as on a layer of
+        few and blurred outlines: there is nothing to learn from.
     """
     chosen = footprints[footprints["low_enough"].fillna(False).astype(bool)]
     if within is not None:
         chosen = chosen[chosen.representative_point().within(within)]
-    features = buildings.roof_features(place.image, chosen)
     seen = interpreted(chosen, place.truth).dropna()
+    if (seen.value_counts() >= 10).sum() < 2:
+        return None
+    features = buildings.roof_features(place.image, chosen)
     return buildings.classify_roofs(features, seen, trees, samples, seed, repeats)
 
 
@@ -138,7 +142,11 @@ def rate(footprints, scaled, weights, limits="equal"):
         ``outcome``, one of `OUTCOMES`.
     """
     fit = footprints["low_enough"].fillna(False).astype(bool) & (footprints["kind"] == "suitable")
-    rated = suitability.to_roofs(scaled, footprints[fit], weights, limits)
+    if fit.any():
+        rated = suitability.to_roofs(scaled, footprints[fit], weights, limits)
+    else:  # nothing to grade is an answer, too
+        grade = pd.Categorical([], ["low", "medium", "high"], ordered=True)
+        rated = footprints[fit].assign(score=[], grade=grade, why=[])
     new = rated.columns.difference(footprints.columns)
     out = footprints.join(pd.DataFrame(rated[new]))
     outcome = out["grade"].astype("object").where(out["grade"].notna(), out["kind"])

@@ -90,7 +90,7 @@ def propagated(truth, rated, within):
     return pd.DataFrame(rows).T
 
 
-def variants(place, footprints, kinds, weights, within, limits="equal", links=None, **options):
+def variants(place, footprints, roofs, weights, within, limits="equal", links=None, **options):
     """Run the end of the chain once for each of `LINKS`.
 
     Parameters
@@ -99,8 +99,9 @@ def variants(place, footprints, kinds, weights, within, limits="equal", links=No
         See `places.ground`.
     footprints : dict of str to geopandas.GeoDataFrame
         "truth", "network" and "corrected": all buildings of the area, from `chain.low`.
-    kinds : dict of str to pandas.Series
-        By the same names, kind by building from the forest.
+    roofs : dict of str to toolkit.buildings.Roofs
+        By the same names, from `chain.roofs`; without one (None) no kind is known, and every low
+        roof counts as too small.
     weights : AHP
         See `chain.weights`.
     within : shapely geometry
@@ -124,8 +125,10 @@ def variants(place, footprints, kinds, weights, within, limits="equal", links=No
         if (own, heat) not in known:
             known[own, heat] = chain.scale(layers(place, layer, heat), **options)
         layer = layer[layer.representative_point().within(within)]
-        forest = link["kinds"] == "forest"
-        kind = kinds[own] if forest else chain.interpreted(layer, place.truth)
+        if link["kinds"] == "truth":
+            kind = chain.interpreted(layer, place.truth)
+        else:
+            kind = pd.Series(dtype=object) if roofs[own] is None else roofs[own].roofs["kind"]
         layer = layer.assign(kind=kind.reindex(layer.index))
         out[name] = chain.rate(layer, known[own, heat], weights, limits)
     return out
@@ -140,7 +143,7 @@ def scorecard(place, footprints, found, rated, within):
         See `places.ground`.
     footprints : dict of str to geopandas.GeoDataFrame
         "network" and "corrected", from `chain.low`.
-    found : dict of str to toolkit.buildings.Roofs
+    found : dict of str to toolkit.buildings.Roofs or None
         By the same names, from `chain.roofs`.
     rated : dict of str to geopandas.GeoDataFrame
         From `variants`.
@@ -171,8 +174,9 @@ def scorecard(place, footprints, found, rated, within):
         heights = own.loc[pairs["found"], "height"].to_numpy()
         exact = abs(heights - truth.loc[pairs["reference"], "height"].to_numpy()) < 0.1
         note("heights", name, known=own["height"].notna().mean(), right_where_matched=exact.mean())
-        matrix = found[name].matrix
-        note("roofs", name, overall=matrix.overall, kappa=matrix.kappa)
+        if found[name] is not None:
+            matrix = found[name].matrix
+            note("roofs", name, overall=matrix.overall, kappa=matrix.kappa)
     for method in ("split_window", "single_channel"):
         layer = layers(place, truth, method=method)["temperature"]
         gap = layer - layers(place, truth, "truth")["temperature"]

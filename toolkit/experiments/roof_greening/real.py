@@ -1,63 +1,36 @@
 """What changes on real measurements? Four places, each with what one of the links needs."""
 
-import numpy as np
-
-from toolkit import buildings, catalog, chips, models, suitability, training
-from toolkit.experiments.roof_greening import scores
+from toolkit import buildings, catalog, chips, suitability
 
 
-def atlanta(seed=0, chip=128, epochs=30, width=1 / 4, batch_size=4):
-    """Find the houses of a suburb of Atlanta: train on one half of the image, map the other.
+def atlanta(resolutions=(0.5, 0.8, 1.6)):
+    """What do polygons lose? Burn the real houses of a suburb into masks, and vectorise these.
 
     Parameters
     ----------
-    seed : int
-        Of first weights, order and turns.
-    chip : int
-        Side of a chip, pixels of 0.5 m.
-    epochs, width, batch_size
-        Of the training; see `scores.setting`.
+    resolutions : sequence of float
+        Pixels of the masks, metres; the image has 0.5.
 
     Returns
     -------
-    xarray.DataArray
-        (band, y, x), the panchromatic image of the eastern half.
     geopandas.GeoDataFrame
-        Its real footprints, cut at the edge.
-    geopandas.GeoDataFrame
-        What the network finds there.
+        The houses.
+    dict of float to geopandas.GeoDataFrame
+        By resolution, what `toolkit.buildings.vectorise` makes of the mask.
 
     Examples
     --------
-    >>> image, truth, found = atlanta()  # doctest: +SKIP
-    >>> buildings.object_scores(truth, found)["f1"]  # doctest: +SKIP
+    >>> houses, back = atlanta()  # doctest: +SKIP
+    >>> buildings.object_scores(houses, back[0.8])["f1"]  # doctest: +SKIP
+    1.0
     """
-    image = catalog.open("atlanta/panchromatic").astype("float32")
     houses = buildings.clean(catalog.open("atlanta/buildings"))
-    label = buildings.rasterise(houses, image)
-    table = chips.grid(image, label, size=chip, stride=chip // 2)
-    middle = image.sizes["x"] // 2
-    ends = table["col"] + table["size"]
-    # The last column of training chips says which epoch is kept; the other half says nothing.
-    table["split"] = np.select(
-        [ends <= middle - chip, ends <= middle], ["train", "valid"], default="test"
-    )
-    table = table[table["split"] != "test"]
-    data = chips.dataloaders(image, label, table, batch_size=batch_size, seed=seed)
-    model = models.create("dlinknet34", in_channels=1, classes=1, width=width, seed=seed)
-    recipe = training.recipe("roof_greening").replace(
-        lr=3e-3, epochs=epochs, batch_size=batch_size, schedule="one_cycle", seed=seed
-    )
-    learn = training.learner(data, model, recipe)
-    with learn.no_logging():
-        training.fit(learn)
-    east = image.isel(x=slice(middle, None))
-    truth = houses.clip(east.rio.bounds())
-    truth = truth[truth.area >= 10].explode(ignore_index=True)
-    found = buildings.vectorise(
-        scores.probability(learn.model, east, bands=None), simplify=1.0, minimum_area=20
-    )
-    return east, truth, found
+    image = catalog.open("atlanta/panchromatic").astype("float32")
+    own = abs(image.rio.resolution()[0])
+    grids = {step: chips.zoom(image, own / step) if step != own else image for step in resolutions}
+    return houses, {
+        step: buildings.vectorise(buildings.rasterise(houses, grid)) for step, grid in grids.items()
+    }
 
 
 def gothenburg():

@@ -11,8 +11,8 @@ from toolkit.experiments.roof_greening.places import BANDS, SAMPLE
 
 PROFILES = {
     "smoke": dict(
-        side=1600, number=2, held_out=1, rounds=(1, 2), chip=250, epochs=4, width=1 / 4,
-        batch_size=4, rate=5e-3, draws=20,
+        side=1600, number=2, held_out=1, rounds=(1, 2), chip=125, epochs=4, width=1 / 8,
+        batch_size=4, rate=1e-2, draws=20,
     ),
     "quick": dict(
         side=3200, number=5, held_out=1, rounds=(2, 5), chip=250, epochs=8, width=1 / 2,
@@ -120,7 +120,7 @@ def train(place, table, seed=0, enough=0.9, **setting):
     return learn, pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="round"))
 
 
-def probability(model, image, tile=1000, halo=96, bands=BANDS):
+def probability(model, image, tile=1000, halo=96):
     """Map the probability of "building" over an image.
 
     Parameters
@@ -131,8 +131,6 @@ def probability(model, image, tile=1000, halo=96, bands=BANDS):
         (band, y, x).
     tile, halo : int
         Side of a tile and what is read around it, pixels.
-    bands : sequence of str or None
-        Which bands the network takes; None all of the image.
 
     Returns
     -------
@@ -141,7 +139,7 @@ def probability(model, image, tile=1000, halo=96, bands=BANDS):
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "halo=")  # the dilated centre sees the whole tile
-        image = image if bands is None else image.sel(band=list(bands))
+        image = image.sel(band=list(BANDS))
         found = mapping.predict(model, image, tile=tile, batch_size=1, halo=halo)
         return found.compute(scheduler="synchronous")
 

@@ -58,6 +58,5 @@ def finished(place, table, found, seed=0):
     layers = {"truth": place.truth, "network": network, "corrected": corrected}
     layers = {name: chain.low(place, layer) for name, layer in layers.items()}
     roofs = {name: chain.roofs(place, layer, within, seed) for name, layer in layers.items()}
-    kinds = {name: each.roofs["kind"] for name, each in roofs.items()}
-    rated = errors.variants(place, layers, kinds, chain.weights(), within)
+    rated = errors.variants(place, layers, roofs, chain.weights(), within)
     return layers, roofs, rated, errors.scorecard(place, layers, roofs, rated, within)
