@@ -75,7 +75,7 @@ def towns():
 
 
 def pixels(uri):
-    data = base64.b64decode(uri.removeprefix("data:image/png;base64,"))
+    data = base64.b64decode(uri.split(";base64,")[1])
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))
 
 
