@@ -545,7 +545,7 @@ class TestHand:
             assert by.loc[name, "before"].equals(self.found.geometry[k])
         assert len(by.loc["merge", "before"].geoms) == len(by.loc["split", "geometry"].geoms) == 2
         assert by["seconds"].to_dict() == {
-            "draw": 10, "move": 10, "split": 4, "merge": 4, "delete": 3,
+            "draw": 10, "move": 10, "split": 25, "merge": 4, "delete": 3,
         }  # fmt: skip
         assert edits["when"].is_monotonic_increasing
         start = pd.Timestamp("2020-01-01", tz="UTC")

@@ -6,8 +6,9 @@ import shapely
 
 from toolkit import buildings
 
-SECONDS = {"draw": 2.5, "move": 2.5, "split": 4.0, "merge": 4.0, "delete": 3.0}
-"""Assumed, not measured: seconds for each corner that is set (draw, move), or for one operation."""
+SECONDS = {"draw": 2.5, "move": 2.5, "split": 2.5, "merge": 4.0, "delete": 3.0}
+"""Assumed, not measured: seconds for each corner that is set (draw, move, and the pieces of a split),
+or for one operation."""
 
 WOBBLE = 0.4
 """Standard deviation of a corner set by hand, m: half a pixel."""
@@ -63,7 +64,7 @@ def corrections(found, truth, within=None, good=0.7, who="simulated hand", seed=
         nonlocal clock
         corners = int(buildings.layers.vertices(after or []).sum())
         each = SECONDS[operation]
-        seconds = each * corners if operation in ("draw", "move") else each
+        seconds = each * corners if operation in ("draw", "move", "split") else each
         clock += pd.Timedelta(seconds=seconds)
         rows.append(buildings.record(
             none, operation, before, after, who=who, what=what, seconds=seconds, when=clock,
