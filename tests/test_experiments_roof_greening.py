@@ -407,7 +407,7 @@ class TestChain:
         out = rg.rate(roofs, scaled, rg.weights())
         assert out["outcome"].tolist() == [
             "low", "medium", "high", "too tall", "height unknown", "no data",
-            *buildings.KINDS[1:], "too small",
+            *buildings.KINDS[1:], "kind unknown",
         ]  # fmt: skip
         assert out.index.equals(roofs.index) and out.crs == roofs.crs
         assert out["score"].tolist()[:3] == pytest.approx([1, 3, 5])

@@ -6,18 +6,18 @@ from toolkit import buildings, suitability
 from toolkit.experiments.roof_greening.places import CODES, JUDGEMENTS
 
 OUTCOMES = (
-    "not found", "height unknown", "too tall", "too small", *buildings.KINDS[1:], "no data",
+    "not found", "height unknown", "too tall", "kind unknown", *buildings.KINDS[1:], "no data",
     "low", "medium", "high",
 )  # fmt: skip
 """What can become of a roof, from the first link that stops it to the best grade."""
 
 COLORS = dict(zip(
     OUTCOMES,
-    ("#bbbbbb", "#dddddd", "#666666", "#8c510a", "#cc79a7", "#56b4e9", "#e69f00", "#999999",
-     "#d0d1e6", "#74a9cf", "#045a8d"),
+    ("#bbbbbb", "#dddddd", "#555555", "#8c510a", "#0072b2", "#56b4e9", "#e69f00", "#999999",
+     "#cc79a7", "#f0e442", "#009e73"),
     strict=True,
 ))  # fmt: skip
-"""Grades in one hue, dark is best; what is not rated in others."""
+"""Grades as in `toolkit.suitability`; what is not rated in others."""
 
 
 def interpreted(footprints, truth, column="kind", least=0.5):
@@ -155,6 +155,6 @@ def rate(footprints, scaled, weights, limits="equal"):
     outcome = outcome.mask(out["low_enough"].eq(False).fillna(False).astype(bool), "too tall")
     outcome = outcome.mask(out["low_enough"].isna(), "height unknown")
     # Fewer pixels than an object may have: nobody could say what it is.
-    out["outcome"] = pd.Categorical(outcome.fillna("too small"), OUTCOMES)
+    out["outcome"] = pd.Categorical(outcome.fillna("kind unknown"), OUTCOMES)
     out.attrs = footprints.attrs | rated.attrs
     return out

@@ -1,9 +1,10 @@
 """How far does the error of each link travel, up to the grades?"""
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 
-from toolkit import buildings, suitability
+from toolkit import accuracy, buildings, suitability
 from toolkit.experiments.roof_greening import chain
 from toolkit.experiments.roof_greening.places import layers
 from toolkit.experiments.roof_greening.scores import pixel_scores
@@ -90,7 +91,17 @@ def propagated(truth, rated, within):
     return pd.DataFrame(rows).T
 
 
-def variants(place, footprints, roofs, weights, within, limits="equal", links=None, **options):
+def variants(
+    place,
+    footprints,
+    roofs,
+    weights,
+    within,
+    limits="equal",
+    links=None,
+    method="split_window",
+    **options,
+):
     """Run the end of the chain once for each of `LINKS`.
 
     Parameters
@@ -101,7 +112,7 @@ def variants(place, footprints, roofs, weights, within, limits="equal", links=No
         "truth", "network" and "corrected": all buildings of the area, from `chain.low`.
     roofs : dict of str to toolkit.buildings.Roofs
         By the same names, from `chain.roofs`; without one (None) no kind is known, and every low
-        roof counts as too small.
+        roof has the outcome "kind unknown".
     weights : AHP
         See `chain.weights`.
     within : shapely geometry
@@ -110,6 +121,8 @@ def variants(place, footprints, roofs, weights, within, limits="equal", links=No
         Between the grades.
     links : dict, optional
         Instead of `LINKS`.
+    method : str
+        Of the temperature, see `places.layers`.
     **options
         Of `chain.scale`.
 
@@ -123,7 +136,7 @@ def variants(place, footprints, roofs, weights, within, limits="equal", links=No
         own, heat = link["footprints"], link["temperature"]
         layer = footprints[own]
         if (own, heat) not in known:
-            known[own, heat] = chain.scale(layers(place, layer, heat), **options)
+            known[own, heat] = chain.scale(layers(place, layer, heat, method), **options)
         layer = layer[layer.representative_point().within(within)]
         if link["kinds"] == "truth":
             kind = chain.interpreted(layer, place.truth)
@@ -134,8 +147,34 @@ def variants(place, footprints, roofs, weights, within, limits="equal", links=No
     return out
 
 
+def roof_scores(found, footprints):
+    """Score the kinds of roofs among some footprints, leaving out those that were trained on.
+
+    Parameters
+    ----------
+    found : toolkit.buildings.Roofs
+        From `chain.roofs`, perhaps of a larger area.
+    footprints : geopandas.GeoDataFrame
+        Where to score: a part of the layer that `found` was made of.
+
+    Returns
+    -------
+    toolkit.accuracy.ConfusionMatrix
+    pandas.DataFrame
+        Scores with 95 % intervals, roofs drawn anew, see `toolkit.accuracy.bootstrap`.
+    """
+    held = found.roofs[(found.roofs["part"] == "test") & found.roofs.index.isin(footprints.index)]
+    seen = {*held["truth"], *held["kind"]}
+    kinds = [kind for kind in buildings.KINDS if kind in seen]
+    args = held["truth"].astype(str), held["kind"].astype(str)
+    scores = accuracy.bootstrap(*args, np.arange(len(held)), classes=kinds)
+    return accuracy.confusion(*args, kinds), scores
+
+
 def scorecard(place, footprints, found, rated, within):
     """Score every link of the chain on the ground that nobody sketched.
+
+    Temperature and building density are scored on their whole grid, sketched squares included.
 
     Parameters
     ----------
@@ -175,7 +214,7 @@ def scorecard(place, footprints, found, rated, within):
         exact = abs(heights - truth.loc[pairs["reference"], "height"].to_numpy()) < 0.1
         note("heights", name, known=own["height"].notna().mean(), right_where_matched=exact.mean())
         if found[name] is not None:
-            matrix = found[name].matrix
+            matrix, _ = roof_scores(found[name], own)
             note("roofs", name, overall=matrix.overall, kappa=matrix.kappa)
     for method in ("split_window", "single_channel"):
         layer = layers(place, truth, method=method)["temperature"]

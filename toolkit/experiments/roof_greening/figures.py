@@ -9,7 +9,7 @@ from toolkit.experiments.roof_greening.chain import COLORS, OUTCOMES
 from toolkit.experiments.roof_greening.places import CODES
 
 
-def outcome_map(place, rated, resolution=2.0, column="outcome", names=OUTCOMES, colors=None):
+def outcome_map(place, rated, resolution=2.0, column="outcome", names=OUTCOMES):
     """Burn what became of every roof into a class map, small enough for a page.
 
     Parameters
@@ -24,15 +24,12 @@ def outcome_map(place, rated, resolution=2.0, column="outcome", names=OUTCOMES, 
         With one of `names` for each roof; others are left out.
     names : sequence of str
         Classes, in their order.
-    colors : dict, optional
-        By name; `chain.COLORS` by default.
 
     Returns
     -------
     xarray.DataArray
         (y, x) uint8, 0 background, with ``attrs["classes"]``.
     """
-    colors = colors or COLORS
     grid = suitability.grid(place.area, resolution)
     codes = {name: code for code, name in enumerate(names, 1)}
     known = rated[rated[column].isin(codes)]
@@ -41,12 +38,11 @@ def outcome_map(place, rated, resolution=2.0, column="outcome", names=OUTCOMES, 
     if len(known):
         values = rasterize(pairs, grid.shape, transform=grid.rio.transform(), dtype="uint8")
     classes = [{"value": 0, "name": "background", "color": "#ffffff"}]
-    classes += [{"value": code, "name": name, "color": colors[name]} for name, code in codes.items()
+    classes += [{"value": code, "name": name, "color": COLORS[name]} for name, code in codes.items()
                 if (values == code).any()]  # fmt: skip
     out = grid.copy(data=values).rio.write_nodata(255)
-    return out.assign_attrs(
-        title="What becomes of each roof", classes=classes, simulated=True, _FillValue=255
-    )
+    simulated = bool(place.image.attrs.get("simulated"))
+    return out.assign_attrs(title="Roofs", classes=classes, simulated=simulated, _FillValue=255)
 
 
 def hierarchy(weights):
@@ -73,8 +69,7 @@ def hierarchy(weights):
         for j in range(3):
             ax.plot([x, 1 + j], [0.85, 0.25], color="#dddddd", lw=1, zorder=0)
     for j, name in enumerate(("high", "medium", "low")):
-        ax.text(1 + j, 0.05, f"T{j + 1} {name}", ha="center", bbox=box | {"fc": COLORS[name]},
-                color="white" if name == "high" else "black")  # fmt: skip
+        ax.text(1 + j, 0.05, f"T{j + 1} {name}", ha="center", bbox=box | {"fc": COLORS[name]})
     return fig
 
 

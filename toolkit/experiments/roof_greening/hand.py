@@ -7,8 +7,8 @@ import shapely
 from toolkit import buildings
 
 SECONDS = {"draw": 2.5, "move": 2.5, "split": 2.5, "merge": 4.0, "delete": 3.0}
-"""Assumed, not measured: seconds for each corner that is set (draw, move, and the pieces of a split),
-or for one operation."""
+"""Assumed, not measured: seconds for each corner that is set (draw, move, pieces of a split), or
+for one operation."""
 
 WOBBLE = 0.4
 """Standard deviation of a corner set by hand, m: half a pixel."""

@@ -82,8 +82,8 @@ def helsinki(radius=250.0, crs="EPSG:3067"):
     grid = suitability.grid(box)
     lines = streets(roads)
     return houses, {
-        "buildings": suitability.density(houses, grid, radius, edge="none"),
-        "roads": suitability.density(lines, grid, radius, edge="correct"),
+        "buildings": suitability.density(houses, grid, radius),
+        "roads": suitability.density(lines, grid, radius),
     }
 
 
