@@ -110,7 +110,7 @@ def classify_roofs(
             "or more, or train on fewer with samples="
         )
     x = features[used].astype(float).replace([np.inf, -np.inf], np.nan)
-    forest = RandomForestClassifier(trees, random_state=seed, n_jobs=1)
+    forest = RandomForestClassifier(trees, random_state=seed, n_jobs=-1)
     forest.fit(x[train], truth[train].astype(str))
     votes = forest.predict_proba(x)
     objects = features.copy()

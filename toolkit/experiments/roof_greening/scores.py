@@ -120,7 +120,7 @@ def train(place, table, seed=0, enough=0.9, **setting):
     return learn, pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="round"))
 
 
-def probability(model, image, tile=1000, halo=96):
+def probability(model, image, tile=1600, halo=64):
     """Map the probability of "building" over an image.
 
     Parameters
