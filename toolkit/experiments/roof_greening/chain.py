@@ -3,11 +3,12 @@
 import pandas as pd
 
 from toolkit import buildings, suitability
-from toolkit.experiments.roof_greening.places import CODES, JUDGEMENTS
+from toolkit.experiments.roof_greening.places import CODES, JUDGEMENTS, inside
+from toolkit.suitability.layers import GRADES
 
 OUTCOMES = (
     "not found", "height unknown", "too tall", "kind unknown", *buildings.KINDS[1:], "no data",
-    "low", "medium", "high",
+    *GRADES,
 )  # fmt: skip
 """What can become of a roof, from the first link that stops it to the best grade."""
 
@@ -68,6 +69,11 @@ def low(place, footprints, metres=45.0, storeys=15):
     return joined.assign(low_enough=buildings.low_enough(joined, metres, storeys))
 
 
+def _surely_low(footprints):
+    """Known to be low enough; an unknown height is not."""
+    return footprints["low_enough"].fillna(False).astype(bool)
+
+
 def roofs(place, footprints, within=None, seed=0, samples=342, trees=200, repeats=1):
     """Tell kinds of roofs apart by their look, on the low buildings of a layer.
 
@@ -91,9 +97,9 @@ def roofs(place, footprints, within=None, seed=0, samples=342, trees=200, repeat
         where fewer than two kinds have ten roofs that an interpreter could name, as on a layer of
         few and blurred outlines: there is nothing to learn from.
     """
-    chosen = footprints[footprints["low_enough"].fillna(False).astype(bool)]
+    chosen = footprints[_surely_low(footprints)]
     if within is not None:
-        chosen = chosen[chosen.representative_point().within(within)]
+        chosen = inside(chosen, within)
     seen = interpreted(chosen, place.truth).dropna()
     if (seen.value_counts() >= 10).sum() < 2:
         return None
@@ -141,11 +147,11 @@ def rate(footprints, scaled, weights, limits="equal"):
         All footprints; score, grade, part_<layer>, covered and why of the rated ones, and
         ``outcome``, one of `OUTCOMES`.
     """
-    fit = footprints["low_enough"].fillna(False).astype(bool) & (footprints["kind"] == "suitable")
+    fit = _surely_low(footprints) & (footprints["kind"] == "suitable")
     if fit.any():
         rated = suitability.to_roofs(scaled, footprints[fit], weights, limits)
     else:  # nothing to grade is an answer, too
-        grade = pd.Categorical([], ["low", "medium", "high"], ordered=True)
+        grade = pd.Categorical([], list(GRADES), ordered=True)
         rated = footprints[fit].assign(score=[], grade=grade, why=[])
     new = rated.columns.difference(footprints.columns)
     out = footprints.join(pd.DataFrame(rated[new]))

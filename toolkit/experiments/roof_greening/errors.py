@@ -1,15 +1,14 @@
 """How far does the error of each link travel, up to the grades?"""
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
 
 from toolkit import accuracy, buildings, suitability
 from toolkit.experiments.roof_greening import chain
-from toolkit.experiments.roof_greening.places import layers
+from toolkit.experiments.roof_greening.places import RADIUS, heat, inside, layers, mask
 from toolkit.experiments.roof_greening.scores import pixel_scores
+from toolkit.suitability.layers import GRADES
 
-GRADES = ("low", "medium", "high")
 LINKS = {
     "truth": dict(footprints="truth", kinds="truth", temperature="truth"),
     "temperature from Landsat": dict(footprints="truth", kinds="truth", temperature="landsat"),
@@ -70,11 +69,11 @@ def propagated(truth, rated, within):
         of the reference's high roofs that are not high here) and ``false`` (share of the high ones
         here that are no high roof of the reference).
     """
-    here = truth[truth.representative_point().within(within)]
+    here = inside(truth, within)
     reference = fates(here, next(iter(rated.values())))
     rows = {}
     for name, layer in rated.items():
-        own = layer[layer.representative_point().within(within)]
+        own = inside(layer, within)
         fate, grades = fates(here, layer), own["outcome"].isin(GRADES)
         both = reference.isin(GRADES) & fate.isin(GRADES)
         was, high = reference == "high", own["outcome"] == "high"
@@ -133,17 +132,17 @@ def variants(
     """
     out, known = {}, {}
     for name, link in (links or LINKS).items():
-        own, heat = link["footprints"], link["temperature"]
+        own, warm = link["footprints"], link["temperature"]
         layer = footprints[own]
-        if (own, heat) not in known:
-            known[own, heat] = chain.scale(layers(place, layer, heat, method), **options)
-        layer = layer[layer.representative_point().within(within)]
+        if (own, warm) not in known:
+            known[own, warm] = chain.scale(layers(place, layer, warm, method), **options)
+        layer = inside(layer, within)
         if link["kinds"] == "truth":
             kind = chain.interpreted(layer, place.truth)
         else:
             kind = pd.Series(dtype=object) if roofs[own] is None else roofs[own].roofs["kind"]
         layer = layer.assign(kind=kind.reindex(layer.index))
-        out[name] = chain.rate(layer, known[own, heat], weights, limits)
+        out[name] = chain.rate(layer, known[own, warm], weights, limits)
     return out
 
 
@@ -200,11 +199,10 @@ def scorecard(place, footprints, found, rated, within):
         rows.extend((link, layer, name.replace("_", " "), value)
                     for name, value in measures.items())  # fmt: skip
 
-    truth = place.truth[place.truth.representative_point().within(within)]
-    mask = buildings.rasterise(gpd.GeoDataFrame(geometry=[within], crs=truth.crs), place.image) == 1
+    truth, where = inside(place.truth, within), mask(place, within)
     for name in ("network", "corrected"):
-        own = footprints[name][footprints[name].representative_point().within(within)]
-        pixel = pixel_scores(place, footprints[name], mask)
+        own = inside(footprints[name], within)
+        pixel = pixel_scores(place, footprints[name], where)
         each = buildings.object_scores(truth, own)
         note("buildings", name, pixel_IoU=pixel.iou["building"], building_F1=each["f1"],
              building_recall=each["recall"], count_error=each["count_error"],
@@ -216,14 +214,14 @@ def scorecard(place, footprints, found, rated, within):
         if found[name] is not None:
             matrix, _ = roof_scores(found[name], own)
             note("roofs", name, overall=matrix.overall, kappa=matrix.kappa)
+    real = heat(place, "truth")
     for method in ("split_window", "single_channel"):
-        layer = layers(place, truth, method=method)["temperature"]
-        gap = layer - layers(place, truth, "truth")["temperature"]
+        gap = heat(place, method=method) - real
         note("temperature", method.replace("_", " "), bias_K=float(gap.mean()),
              RMSE_K=float((gap**2).mean() ** 0.5))  # fmt: skip
-    right = suitability.density(place.truth, place.grid, 250.0)
+    right = suitability.density(place.truth, place.grid, RADIUS["buildings"])
     for name in ("network", "corrected"):
-        gap = suitability.density(footprints[name], place.grid, 250.0) - right
+        gap = suitability.density(footprints[name], place.grid, RADIUS["buildings"]) - right
         note("building density", name, bias=float(gap.mean()),
              RMSE=float((gap**2).mean() ** 0.5))  # fmt: skip
     ends = propagated(place.truth, rated, within)

@@ -5,6 +5,7 @@ import pandas as pd
 import shapely
 
 from toolkit import buildings
+from toolkit.experiments.roof_greening.places import inside
 
 SECONDS = {"draw": 2.5, "move": 2.5, "split": 2.5, "merge": 4.0, "delete": 3.0}
 """Assumed, not measured: seconds for each corner that is set (draw, move, pieces of a split), or
@@ -56,8 +57,7 @@ def corrections(found, truth, within=None, good=0.7, who="simulated hand", seed=
     here = truth.geometry.reset_index(drop=True)
     there = found.geometry.reset_index(drop=True)
     if within is not None:
-        here = here[here.representative_point().within(within)]
-        there = there[there.representative_point().within(within)]
+        here, there = inside(here, within), inside(there, within)
     none, rows, clock = buildings.new_edits(found.crs), [], pd.Timestamp(start or "2020-01-01")
 
     def note(operation, before=None, after=None, what=""):

@@ -32,6 +32,9 @@ MEASURES = {
 }
 """The four criteria in the order of the paper's matrix (B1, A1, B2, B3), and their units."""
 
+RADIUS = {"buildings": 250.0, "roads": 500.0}
+"""Reach of the kernels, metres; the paper does not give its own."""
+
 CODES = {"population": "B1", "temperature": "A1", "buildings": "B2", "roads": "B3"}
 """Their names in the paper."""
 
@@ -225,6 +228,17 @@ def scored(table):
     return shapely.union_all(table.geometry[table["split"] == "test"].values)
 
 
+def inside(layer, within):
+    """The buildings of a layer whose middle lies in a geometry, such as that of `scored`."""
+    return layer[layer.representative_point().within(within)]
+
+
+def mask(place, within):
+    """Which pixels of the image lie in a geometry: (y, x), bool."""
+    ground = gpd.GeoDataFrame(geometry=[within], crs=place.image.rio.crs)
+    return buildings.rasterise(ground, place.image) == 1
+
+
 def with_sketches(place, table, found):
     """Put the sketches of the samples into a layer: nobody predicts what has been drawn by hand.
 
@@ -246,7 +260,7 @@ def with_sketches(place, table, found):
     buildings.layers.footprints(found, "found", like=place.truth)
     free = scored(table)
     drawn = place.truth[~place.truth.representative_point().within(free)]
-    rest = found[found.representative_point().within(free)]
+    rest = inside(found, free)
     on, under = rest.sindex.query(drawn.geometry.values, predicate="intersects")[::-1]
     one, other = rest.geometry.values[on], drawn.geometry.values[under]
     # Of the smaller one: what grew together may hold a whole sketch, and be ten times as large.
@@ -256,6 +270,15 @@ def with_sketches(place, table, found):
     out = gpd.GeoDataFrame(pd.concat(both, ignore_index=True), crs=found.crs)
     out.attrs = found.attrs
     return out
+
+
+def heat(place, temperature="landsat", method="split_window"):
+    """Surface temperature on the grid of the layers: (y, x), K; for the options see `layers`."""
+    choice(temperature, ("landsat", "truth"), "temperature")
+    kelvin = place.temperature
+    if temperature == "landsat":
+        kelvin = suitability.land_surface_temperature(place.landsat, WATER_VAPOUR, method=method)
+    return suitability.to_grid(kelvin, place.grid)
 
 
 def layers(place, footprints, temperature="landsat", method="split_window", radius=None):
@@ -272,25 +295,19 @@ def layers(place, footprints, temperature="landsat", method="split_window", radi
     method : {"split_window", "single_channel"}
         See `toolkit.suitability.land_surface_temperature`.
     radius : dict, optional
-        Reach of the kernels in metres, of "buildings" and "roads"; 250 and 500 by default, which
-        the paper does not give.
+        Reach of the kernels in metres, of "buildings" and "roads"; by default that of `RADIUS`.
 
     Returns
     -------
     dict of str to xarray.DataArray
         Keys of `MEASURES`; (y, x).
     """
-    choice(temperature, ("landsat", "truth"), "temperature")
-    radius = {"buildings": 250.0, "roads": 500.0} | (radius or {})
+    radius = RADIUS | (radius or {})
     grid = place.grid
-    if temperature == "truth":
-        kelvin = place.temperature
-    else:
-        kelvin = suitability.land_surface_temperature(place.landsat, WATER_VAPOUR, method=method)
     people = suitability.population(place.districts, "population", grid)
     return {
         "population": people,
-        "temperature": suitability.to_grid(kelvin, grid),
+        "temperature": heat(place, temperature, method),
         # The image ends at the area's edge, the map of roads does not.
         "buildings": suitability.density(footprints, grid, radius["buildings"]),
         "roads": suitability.density(place.roads, grid, radius["roads"], edge="none"),

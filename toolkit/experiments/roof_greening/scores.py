@@ -2,12 +2,11 @@
 
 import warnings
 
-import geopandas as gpd
 import pandas as pd
 
 from toolkit import accuracy, buildings, chips, mapping, models, training
 from toolkit._checks import choice
-from toolkit.experiments.roof_greening.places import BANDS, SAMPLE
+from toolkit.experiments.roof_greening.places import BANDS, SAMPLE, inside, mask
 
 PROFILES = {
     "smoke": dict(
@@ -185,13 +184,11 @@ def compared(place, within, **layers):
         `toolkit.buildings.object_scores` precision, recall, F1 (of buildings with an IoU of 0.5),
         count and area error, and the mean PoLiS distance (m).
     """
-    ground = gpd.GeoDataFrame(geometry=[within], crs=place.truth.crs)
-    where = buildings.rasterise(ground, place.image) == 1
-    truth = place.truth[place.truth.representative_point().within(within)]
+    where, truth = mask(place, within), inside(place.truth, within)
     rows = {}
     for name, layer in layers.items():
         pixel = pixel_scores(place, layer, where)
-        own = layer[layer.representative_point().within(within)]
+        own = inside(layer, within)
         each = buildings.object_scores(truth, own)
         rows[name.replace("_", " ")] = {
             ("", "buildings"): len(own),

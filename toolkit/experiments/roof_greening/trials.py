@@ -37,7 +37,7 @@ def run(seed=0, scene_seed=0, profile="quick", enough=1.0, **changes):
     table = places.samples(place, chosen["number"], chosen["held_out"], chosen["chip"], seed)
     learn, rounds = scores.train(place, table, seed, enough, **chosen)
     found = buildings.vectorise(scores.probability(learn.model, place.image))
-    if not found.representative_point().within(places.scored(table)).any():
+    if places.inside(found, places.scored(table)).empty:
         raise ValueError(
             "the network finds no building on the ground to be scored: train longer (epochs=), or "
             "on more samples (number=, rounds=)"
