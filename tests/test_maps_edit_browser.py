@@ -153,7 +153,7 @@ def desk(program, lab):
         page = guest.page
         page.set_default_timeout(90_000)
         page.goto(f"{home}lab/tree/editor.ipynb?token={TOKEN}")
-        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+        page.locator("#jp-main-statusbar").filter(has_text="| Idle").wait_for()  # any kernel's name
         page.locator(".lm-MenuBar-itemLabel", has_text="Run").click()
         page.get_by_text("Run All Cells", exact=True).click()
         page.locator(".leaflet-container").scroll_into_view_if_needed()
