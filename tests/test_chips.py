@@ -788,3 +788,46 @@ def test_split_by_cells_loses_no_chip_and_shares_no_ground():
     assert chips.leak(swapped).max() == 0
     with pytest.raises(ValueError, match="column 'cell'"):
         chips.split(chips.grid(image, size=16), by="cells")
+
+
+def test_chips_of_several_places_share_their_batches():
+    """Two places in different zones, one with a hole: every chip comes from its own image."""
+    rng = np.random.default_rng(0)
+    images, labels, tables = [], [], []
+    for code, (shape, crs) in enumerate((((16, 16), "EPSG:32735"), ((12, 20), "EPSG:32648"))):
+        values = (rng.random((2, *shape)) + 10 * code).astype("float32")
+        values[:, :1, : 3 * code] = np.nan
+        images.append(raster(values, crs=crs))
+        labels.append(raster(np.full(shape, code, "uint8"), crs=crs, classes=CLASSES))
+        tables.append(chips.split(chips.grid(images[-1], size=4), by="corner", corner="lower left"))
+    dls = chips.dataloaders(images, labels, tables, batch_size=4, drop_last=False, target_scale=0.5)
+    train = [
+        image.values[:, chips.ground(table, image, "train").values]
+        for image, table in zip(images, tables, strict=True)
+    ]
+    both = np.concatenate(train, axis=1)
+    assert dls.statistics["mean"].to_numpy() == pytest.approx(np.nanmean(both, axis=1), rel=1e-5)
+    assert dls.statistics["std"].to_numpy() == pytest.approx(np.nanstd(both, axis=1), rel=1e-5)
+    assert chips.statistics(images, tables).equals(dls.statistics)
+    fill, seen = dls.statistics["mean"][0], 0
+    for x, y in dls.train:
+        assert y.shape[-2:] == (2, 2)
+        values = x[:, 0, ::2, ::2]
+        for value, code in zip(values.flatten().tolist(), y.flatten().tolist(), strict=True):
+            assert value == pytest.approx(fill) if code == 255 else value // 10 == code
+        seen += len(x)
+    assert seen == len(dls.train_ds) == sum((table["split"] == "train").sum() for table in tables)
+
+
+def test_several_places_that_do_not_fit():
+    image, label = scene(2, nodata=False)
+    table = chips.split(chips.grid(image, size=24), by="random")
+    with pytest.raises(ValueError, match="image 2, label 1, table 2"):
+        chips.dataloaders([image, image], [label], [table, table])
+    with pytest.raises(ValueError, match="image 2, label no list, table 2"):
+        chips.dataloaders([image, image], label, [table, table])
+    with pytest.raises(ValueError, match="image number 1 has the bands b1, b0, the first one b0"):
+        chips.statistics([image, image.sel(band=["b1", "b0"])], [table, table])
+    other = label.assign_attrs(classes=["a", "b"])
+    with pytest.raises(ValueError, match="different classes"):
+        chips.dataloaders([image, image], [label, other], [table, table])

@@ -23,7 +23,7 @@ from fastai.vision.all import (
 
 from toolkit.chips.grids import IGNORE, classes_of, display_bands, has_data, positions
 from toolkit.chips.contents import statistics
-from toolkit.chips.windows import names, on_grid, training, whole, windows
+from toolkit.chips.windows import names, on_grid, several, whole, windows
 
 
 class ChipImage(TensorImage):
@@ -65,24 +65,25 @@ class ChipMask(TensorMask):
 
 
 class ReadImage(Transform):
-    """Cut chip number i out of the image held in memory."""
+    """Cut chip number i out of the images held in memory."""
 
     def __init__(self, values, places):
-        """Keep the image (band, y, x) without NaN, and the windows."""
-        self.values, self.places = torch.from_numpy(values), places
+        """Keep the images (band, y, x) without NaN, and the windows: image, row, col, size."""
+        self.values, self.places = [torch.from_numpy(each) for each in values], places
 
     def encodes(self, i: int):
         """Return the chip as float32."""
-        row, col, size = self.places[i]
-        return ChipImage(self.values[:, row : row + size, col : col + size].clone())
+        which, row, col, size = self.places[i]
+        return ChipImage(self.values[which][:, row : row + size, col : col + size].clone())
 
 
 class ReadMask(Transform):
-    """Cut the target of chip number i out of the label held in memory."""
+    """Cut the target of chip number i out of the labels held in memory."""
 
     def __init__(self, codes, places, classes, shrink):
         """Keep class indices (y, x), the windows, the classes and the block to shrink by."""
-        self.codes, self.places, self.shrink = torch.from_numpy(codes), places, shrink
+        self.codes, self.places = [torch.from_numpy(each) for each in codes], places
+        self.shrink = shrink
         # fastai reads these two, for confusion matrices and for the number of outputs. The names
         # go in as a CategoryMap: of a list, ClassificationInterpretation keeps the last entry.
         self.vocab = CategoryMap([item["name"] for item in classes], sort=False)
@@ -90,8 +91,8 @@ class ReadMask(Transform):
 
     def encodes(self, i: int):
         """Return the class indices as int64, 255 where there is nothing to learn."""
-        row, col, size = self.places[i]
-        codes = self.codes[row : row + size, col : col + size]
+        which, row, col, size = self.places[i]
+        codes = self.codes[which][row : row + size, col : col + size]
         return ChipMask(_majority(codes, self.shrink, self.c).long())
 
 
@@ -162,16 +163,17 @@ def dataloaders(
     num_workers=0,
     device=None,
 ):
-    """Make fastai DataLoaders of a chip table.
+    """Make fastai DataLoaders of a chip table, or of the tables of several places together.
 
     Parameters
     ----------
-    image : xarray.DataArray
+    image : xarray.DataArray, or a list of them
         Dims (band, y, x), in physical units, NaN where there is no data. It is held in memory
-        once; chips are cut from it as they are needed.
-    label : xarray.DataArray
+        once; chips are cut from it as they are needed. Several places: lists of images, labels
+        and tables, of equal length; CRS and shapes may differ, bands and classes may not.
+    label : xarray.DataArray, or a list of them
         Class codes (y, x), 255 where unknown; brought to the image's grid where it has another.
-    table : geopandas.GeoDataFrame
+    table : geopandas.GeoDataFrame, or a list of them
         A chip table of this image with the column split; "guard" chips are left out.
     batch_size : int
         Chips per batch; no more than there are training chips.
@@ -211,7 +213,8 @@ def dataloaders(
     ------
     ValueError
         No split or no training chips, a table of another image, label codes without a class, no
-        labelled pixel in the training chips, chips of several sizes.
+        labelled pixel in the training chips, chips of several sizes; lists of unequal length, or
+        of images with other bands.
 
     Warns
     -----
@@ -235,21 +238,31 @@ def dataloaders(
     >>> tuple(x.shape), tuple(y.shape), dls.classes
     ((4, 10, 16, 16), (4, 16, 16), ['country', 'town'])
     """
-    places = [tuple(int(v) for v in place) for place in windows(table, image)]
-    training(table)
+    given = several(image=image, label=label, table=table)
+    places = [
+        (which, *(int(v) for v in place))
+        for which, (image, _, table) in enumerate(given)
+        for place in windows(table, image)
+    ]
+    means = statistics(*([each[i] for each in given] for i in (0, 2)))
     batch_size = whole(batch_size, "batch_size")
-    sizes = sorted(set(table["size"].tolist()))
+    sizes = sorted({place[-1] for place in places})
     if len(sizes) > 1:
         raise ValueError(f"chips of sizes {sizes} cannot share a batch; make one table per size")
     shrink = _shrink(target_scale, sizes[0])
-    means = statistics(image, table)
-    label = on_grid(label, image)
-    classes = classes_of(label, classes)
-    codes = positions(label.values, classes)
-    parts = [[int(i) for i in np.flatnonzero(table["split"] == p)] for p in ("train", "valid")]
+    labels = [on_grid(label, image) for image, label, _ in given]
+    found = [classes_of(label, classes) for label in labels]
+    if any(each != found[0] for each in found):
+        raise ValueError(
+            "the labels of the places have different classes: give them one list, classes=[...]"
+        )
+    classes = found[0]
+    codes = [positions(label.values, classes) for label in labels]
+    split = np.concatenate([table["split"].to_numpy() for *_, table in given])
+    parts = [[int(i) for i in np.flatnonzero(split == p)] for p in ("train", "valid")]
     seen = np.zeros(256, bool)
-    for row, col, size in (places[i] for i in parts[0]):
-        seen[np.unique(codes[row : row + size, col : col + size])] = True
+    for which, row, col, size in (places[i] for i in parts[0]):
+        seen[np.unique(codes[which][row : row + size, col : col + size])] = True
     if not seen[:IGNORE].any():
         raise ValueError("no pixel of the training chips has a label: there is nothing to learn")
     absent = [item["name"] for position, item in enumerate(classes) if not seen[position]]
@@ -263,15 +276,17 @@ def dataloaders(
         warnings.warn(
             "the table has no validation chips: nothing tells of overfitting", stacklevel=2
         )
-    shown = display_bands(names(image), display)
-    stretch = image.values[shown][:, has_data(image)].astype(np.float32)
-    low, high = np.percentile(stretch[:, :: max(1, stretch.shape[1] // 200_000)], (2, 98), axis=1)
-    values = np.asarray(image.values, np.float32)
+    images = [image for image, *_ in given]
+    shown = display_bands(names(images[0]), display)
+    stretch = [image.values[shown][:, has_data(image)] for image in images]
+    stretch = np.concatenate([v[:, :: max(1, v.shape[1] // 200_000)] for v in stretch], axis=1)
+    low, high = np.percentile(stretch.astype(np.float32), (2, 98), axis=1)
     fill = means["mean"].to_numpy(np.float32)[:, None, None]
-    values = np.where(np.isfinite(values), values, fill)
+    values = [np.asarray(image.values, np.float32) for image in images]
+    values = [np.where(np.isfinite(each), each, fill) for each in values]
     dress = Dress(shown, low, high, [item["color"] for item in classes])
     data = Datasets(
-        list(range(len(table))),
+        list(range(len(places))),
         [[ReadImage(values, places)], [ReadMask(codes, places, classes, shrink)]],
         splits=parts,
     )
@@ -285,7 +300,7 @@ def dataloaders(
     dls.train.rng = random.Random(seed)  # fastai seeds it from the global generator
     dls.statistics, dls.seed = means, seed
     dls.classes, dls.codes = ([item[key] for item in classes] for key in ("name", "value"))
-    dls.bands = names(image)
+    dls.bands = names(images[0])
     return dls
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from toolkit import _checks
 from toolkit.chips.grids import display_bands, geobox, has_data
-from toolkit.chips.windows import class_shares, names, same_crs, training, windows
+from toolkit.chips.windows import class_shares, names, same_crs, several, training, windows
 
 # Okabe-Ito, chosen to stay apart from each other and from a grey image.
 _COLOURS = {"train": "#56B4E9", "valid": "#D55E00", "guard": "#F0E442", "chips": "#56B4E9"}
@@ -66,9 +66,9 @@ def statistics(image, table):
 
     Parameters
     ----------
-    image : xarray.DataArray
-        Dims (band, y, x), in physical units.
-    table : geopandas.GeoDataFrame
+    image : xarray.DataArray, or a list of them
+        Dims (band, y, x), in physical units. Several places: lists of images and of tables.
+    table : geopandas.GeoDataFrame, or a list of them
         A chip table of this image with the column split (see `split`).
 
     Returns
@@ -100,18 +100,22 @@ def statistics(image, table):
          band  mean    std
     0  lights  15.5  9.233
     """
-    windows(table, image)
-    times = np.zeros(image.shape[1:])
-    for row, col, size in training(table)[["row", "col", "size"]].to_numpy():
-        times[row : row + size, col : col + size] += 1
-    times[~has_data(image)] = 0
-    seen = times > 0
-    if not seen.any():
+    given = several(image=image, table=table)
+    found = []
+    for image, table in given:
+        windows(table, image)
+        times = np.zeros(image.shape[1:])
+        for row, col, size in training(table)[["row", "col", "size"]].to_numpy():
+            times[row : row + size, col : col + size] += 1
+        times[~has_data(image)] = 0
+        found.append((image, times > 0, times[times > 0]))
+    weight = np.concatenate([times for *_, times in found])
+    if not weight.size:
         raise ValueError("the training chips hold nothing but nodata: no statistics")
-    weight = times[seen]
     records = []
-    for position, name in enumerate(names(image)):
-        values = image.isel(band=position).values[seen].astype(np.float64)
+    for position, name in enumerate(names(found[0][0])):
+        values = [image.isel(band=position).values[seen] for image, seen, _ in found]
+        values = np.concatenate(values).astype(np.float64)
         mean = np.average(values, weights=weight)
         std = np.sqrt(np.average((values - mean) ** 2, weights=weight))
         if std <= 1e-7 * max(abs(mean), np.finfo(np.float32).tiny):

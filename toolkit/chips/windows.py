@@ -69,6 +69,28 @@ def windows(table, image):
     return out.T
 
 
+def several(**given):
+    """Return the arguments place by place: one tuple, or one for each item of equally long lists.
+
+    The first argument is the image: all places must have its bands, in one order.
+    """
+    long = {name: len(v) for name, v in given.items() if isinstance(v, list | tuple)}
+    if not long:
+        return [tuple(given.values())]
+    if len(long) < len(given) or len(set(long.values())) > 1 or 0 in long.values():
+        found = ", ".join(f"{name} {long.get(name, 'no list')}" for name in given)
+        raise ValueError(f"several places need lists of equal length, one item each; got {found}")
+    places = list(zip(*given.values(), strict=True))
+    bands = [names(image) for image, *_ in places]
+    other = [i for i, each in enumerate(bands) if each != bands[0]]
+    if other:
+        raise ValueError(
+            f"image number {other[0]} has the bands {', '.join(bands[other[0]])}, the first one "
+            f"{', '.join(bands[0])}: bring all to the same, image.sel(band=[...])"
+        )
+    return places
+
+
 def training(table):
     """Return the training chips of a table, or explain why there are none."""
     if "split" not in table:

@@ -1,0 +1,70 @@
+"""Chapter 4: settlements from Sentinel-2, far from where the labels are.
+
+Notebook 04 tells it step by step with these functions; sweeps call `run`.
+"""
+
+from toolkit.experiments.settlements.places import (
+    BANDS,
+    CITIES,
+    CLASSES,
+    SEASONS,
+    Ground,
+    accomack,
+    assemble,
+    cities,
+    compose,
+    extent,
+    ground,
+    indices,
+    sample,
+)
+from toolkit.experiments.settlements.scores import (
+    NETWORKS,
+    PROFILES,
+    WIDTHS,
+    best_cut,
+    class_map,
+    grounds,
+    loaders,
+    network_of,
+    probability,
+    scored,
+    setting,
+    shifted,
+    train,
+    ways,
+)
+from toolkit.experiments.settlements.trials import assess, prepared, run
+
+__all__ = [
+    "BANDS",
+    "CITIES",
+    "CLASSES",
+    "NETWORKS",
+    "PROFILES",
+    "SEASONS",
+    "WIDTHS",
+    "Ground",
+    "accomack",
+    "assemble",
+    "assess",
+    "best_cut",
+    "cities",
+    "class_map",
+    "compose",
+    "extent",
+    "ground",
+    "grounds",
+    "indices",
+    "loaders",
+    "network_of",
+    "prepared",
+    "probability",
+    "run",
+    "sample",
+    "scored",
+    "setting",
+    "shifted",
+    "train",
+    "ways",
+]
