@@ -62,6 +62,31 @@ def test_roof_greening_runs_and_records_every_link():
     assert scores["grades, whole chain, as predicted"]["same outcome"] < whole < 1
 
 
+@pytest.mark.parametrize("source", ["scene", "accomack"])
+def test_settlements_run_and_record(source):
+    record = _record(runs.execute("04", {"profile": "smoke", "source": source}, progress=False))
+    assert record["status"] == "done"
+    # Accomack is mapped whatever the page draws large; labels come from the scene alone.
+    assert {"accomack/sentinel2", "scene/imperviousness"} <= set(record["data"])
+    assert "accomack/imperviousness" not in record["data"]
+    metrics = record["metrics"]
+    products = ("ours", "GUF", "GHSL", "FROM-GLC10", "HMGUL")
+    rows = {f"points, mean {role}, {which}" for role in ("near", "far") for which in products}
+    cities = {name for name in metrics if name.startswith("cells, ")}
+    assert rows <= set(metrics) and len(cities) == 2
+    for name in rows | cities:
+        assert -1 <= metrics[name]["kappa"] <= 1
+        assert 0 <= metrics[name]["f1"] <= 1
+    # The products do not depend on the training: they are far better than one short epoch.
+    assert all(metrics[f"points, mean {role}, HMGUL"]["kappa"] > 0.3 for role in ("near", "far"))
+    assert 0 <= metrics["accomack, agreement with the rule"]["recall"] <= 1
+
+
+def test_settlements_explain_an_unknown_source(tmp_path):
+    with pytest.raises(RuntimeError, match="source is 'mars'; choose scene or accomack"):
+        runs.execute("04", {"profile": "smoke", "source": "mars"}, progress=False, folder=tmp_path)
+
+
 METHODS = ("IFCN", "U-Net", "SVM", "Threshold")
 
 

@@ -3,6 +3,7 @@
 Notebook 04 tells it step by step with these functions; sweeps call `run`.
 """
 
+from toolkit.experiments.settlements.agreement import combine, crop, explain, subsets
 from toolkit.experiments.settlements.places import (
     BANDS,
     CITIES,
@@ -17,6 +18,19 @@ from toolkit.experiments.settlements.places import (
     ground,
     indices,
     sample,
+)
+from toolkit.experiments.settlements.points import (
+    building_recall,
+    check_points,
+    city_scores,
+    read,
+)
+from toolkit.experiments.settlements.products import (
+    PRODUCTS,
+    binary,
+    map_scores,
+    on_grid,
+    reference_products,
 )
 from toolkit.experiments.settlements.scores import (
     NETWORKS,
@@ -41,6 +55,7 @@ __all__ = [
     "CITIES",
     "CLASSES",
     "NETWORKS",
+    "PRODUCTS",
     "PROFILES",
     "SEASONS",
     "WIDTHS",
@@ -49,22 +64,34 @@ __all__ = [
     "assemble",
     "assess",
     "best_cut",
+    "binary",
+    "building_recall",
+    "check_points",
     "cities",
+    "city_scores",
     "class_map",
+    "combine",
     "compose",
+    "crop",
+    "explain",
     "extent",
     "ground",
     "grounds",
     "indices",
     "loaders",
+    "map_scores",
     "network_of",
+    "on_grid",
     "prepared",
     "probability",
+    "read",
+    "reference_products",
     "run",
     "sample",
     "scored",
     "setting",
     "shifted",
+    "subsets",
     "train",
     "ways",
 ]
