@@ -285,6 +285,7 @@ def assemble(image, impervious=None, truth=None, name="own", role="own", options
     image = image.isel(y=slice(rows), x=slice(cols))
     # One band, NaN where all four pixels of a cell miss.
     cells = image.isel(band=slice(1)).coarsen(y=2, x=2).mean().rio.write_crs(image.rio.crs)
+    cells = cells.rio.write_transform(cells.rio.transform(recalc=True))  # or it stays that of 10 m
     if impervious is not None:
         impervious = _onto(impervious, cells, "imperviousness")
         if (impervious.where(impervious != chips.IGNORE, 0) > 100).any():
