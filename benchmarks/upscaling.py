@@ -1,7 +1,7 @@
 """Upscaling: how long does a country take, and does memory grow with it?
 
 Streams a simulated mosaic (one simulated city, mirrored and repeated without end, ten bands at
-10 m) through Sen2HSE-Net into a cloud-optimised GeoTIFF of classes at 20 m, twice: a quarter of
+10 m) through Sen2HSE-Net into a cloud-optimised GeoTIFF of classes at 20 m, twice: a sixteenth of
 the size first, then the whole. Prints megapixels per second (pixels of 10 m) and the peak memory of
 each, their ratio, and the time for Denmark and Henan at the rate of the larger, with the
 arithmetic; in CPU hours too, which other work on the machine disturbs little. One process for each
@@ -11,14 +11,17 @@ process that started this one.)
 The network is not trained: weights do not change the time. The mosaic is read from memory, so a
 real one adds what reading it takes.
 
-    python benchmarks/upscaling.py                        # 40 megapixels, some minutes
-    python benchmarks/upscaling.py --megapixels 429       # all of Denmark, for real
-    python benchmarks/upscaling.py --megapixels 429 --output denmark.tif   # goes on if stopped
+    python benchmarks/upscaling.py --megapixels 40        # some minutes
+    python benchmarks/upscaling.py > results/upscaling.txt     # all of Denmark; chapter 4 shows it
+    python benchmarks/upscaling.py --output denmark.tif        # goes on if stopped
 """
 
 import argparse
+import datetime
 import json
 import math
+import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -32,13 +35,11 @@ import psutil
 import torch
 import xarray as xr
 
-from toolkit import catalog, mapping, models
+from toolkit import catalog, mapping, models, papers
 
-AREAS = {"Denmark": 42_933, "Henan": 167_000}
-"""km2, as the settlement paper gives them in section 4.3."""
 PIXEL = 10
 """Metres."""
-PART = 4
+PART = 16
 """The first of the two sizes is the second divided by this."""
 
 
@@ -118,8 +119,8 @@ def measured(megapixels, options, output=None):
 def main():
     """Measure two sizes and extrapolate from the larger."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--megapixels", type=float, default=40, help="of the larger of both")
-    parser.add_argument("--tile", type=int, default=512, help="pixels, see mapping.predict")
+    parser.add_argument("--megapixels", type=float, default=429, help="of the larger of both")
+    parser.add_argument("--tile", type=int, default=256, help="pixels, see mapping.predict")
     parser.add_argument("--style", default="east_asian", help="of the simulated city")
     parser.add_argument("--size", type=int, default=12_000, help="of its square, metres")
     parser.add_argument("--output", help="keep the larger map there, and go on with it if stopped")
@@ -134,6 +135,10 @@ def main():
     # Made before the clock starts, and by one process.
     catalog.open("scene/sentinel2", style=options.style, size=options.size)
     print(
+        f"{datetime.date.today()}, {platform.system()} {platform.machine()}, "
+        f"{os.cpu_count()} cores, torch {torch.__version__}"
+    )
+    print(
         f"Sen2HSE-Net (2+2+2+2+1, 16 filters, not trained), tiles of {options.tile}, {device}, "
         f"{torch.get_num_threads()} threads"
     )
@@ -146,7 +151,9 @@ def main():
     if large["peak"] > 1.25 * small["peak"]:
         print("Memory grows with the region: this would not scale.")
     timed = small if large["begun"] else large
-    for name, area in AREAS.items():
+    numbers = papers.published("sen2hse")["numbers"]["value"]
+    for name in ("Denmark", "Henan"):
+        area = int(numbers[f"{name.lower()}_area"])
         pixels = area * 1e6 / PIXEL**2
         seconds = pixels / 1e6 / timed["rate"]
         print(

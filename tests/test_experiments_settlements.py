@@ -1,5 +1,6 @@
 """Chapter 4's experiments: ten bands, 20 m cells, chips of several cities, networks, bad input."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -152,11 +153,19 @@ def test_missing_permuted_and_unnamed_bands_are_refused(place):
 
 
 def test_permuted_bands_are_not_mapped(place, model):
-    model.bands = BANDS
+    taught = copy.deepcopy(model)
+    taught.bands = BANDS
     wrong = replace(place, image=place.image.isel(band=slice(None, None, -1)))
     with pytest.raises(ValueError, match="Reorder them"):
-        settlements.probability(model, wrong)
-    model.bands = None
+        settlements.probability(taught, wrong)
+
+
+def test_other_pixels_than_10_m_are_refused(place):
+    values = place.image.values
+    with pytest.raises(ValueError, match="pixels of 20 x 20 m; the networks read 10 m"):
+        settlements.assemble(raster(values, 20.0))
+    with pytest.raises(ValueError, match="degrees; the networks read 10 m"):
+        settlements.assemble(raster(values, 1e-4, -75.0, 37.0, crs="EPSG:4326"))
 
 
 def test_values_that_are_no_reflectance_are_refused(place):
@@ -224,7 +233,21 @@ def test_maps_lie_on_the_cells_of_the_labels(place, network):
     assert found.odc.geobox == place.label.odc.geobox
     assert found.rio.transform() == place.label.rio.transform()
     assert abs(found.rio.resolution()[0]) == 20
-    assert settlements.scored(settlements.class_map(found), place.truth)
+    assert np.isfinite(found.values).all() and found["class"].values.tolist() == [
+        "Other",
+        "Settlement",
+    ]
+
+
+def test_a_strip_without_data_stays_unknown_in_every_way_to_map(place, model):
+    image = place.image.copy(data=np.where(np.arange(128) < 20, np.nan, place.image))
+    holed = settlements.assemble(image, place.impervious)
+    for found in (
+        settlements.probability(model, holed),
+        settlements.shifted(model, holed, tile=64, shifts=(0, 16)),
+    ):
+        unknown = settlements.class_map(found).values == 255
+        assert unknown[:, :10].all() and not unknown[:, 10:].any()
 
 
 def test_four_shifts_are_the_mean_of_four_tilings(place, model):
@@ -258,16 +281,39 @@ def test_scores_of_table_3():
 def test_corner_validates_with_whole_chips(place):
     table = settlements.sample(place, 32, 24)
     held = table[table["split"] == "valid"]
-    assert (held[["row", "col"]] + 32 <= 64).all(axis=None) and len(held) == 4
+    # 2 x 2 chips have 19 % of the ground, 3 x 3 would have 39 %.
+    assert (held[["row", "col"]] + 32 <= 56).all(axis=None) and len(held) == 4
     assert chips.leak(table).max() == 0
+    assert table["split"].value_counts().to_dict() == {"train": 16, "guard": 5, "valid": 4}
+    wide = settlements.sample(place, 32, 24, valid=0.4)
+    assert (wide["split"] == "valid").sum() == 9
+
+
+def test_corner_of_a_ground_that_is_not_square(place):
+    low = settlements.assemble(place.image[:, :64], place.impervious, place.truth)
+    table = settlements.sample(low, 16, 16)
+    held = table[table["split"] == "valid"]
+    assert held["row"].max() == 16 and held["col"].max() == 48  # a quarter, of the same shape
+    assert (table["split"] == "train").sum() == 24
+
+
+def test_random_split_differs_in_nothing_else(place):
+    corner = settlements.sample(place, 32, 24)
     drawn = settlements.sample(place, 32, 24, "random", seed=1)
-    assert (drawn["split"] == "valid").mean() == pytest.approx(0.25, abs=0.02)
+    assert drawn["split"].value_counts().equals(corner["split"].value_counts())
     assert chips.leak(drawn).max() > 0.2
     assert drawn["split"].equals(settlements.sample(place, 32, 24, "random", seed=1)["split"])
+    other = replace(place, options={"seed": 5})  # another city, another draw
+    assert not drawn["split"].equals(settlements.sample(other, 32, 24, "random", seed=1)["split"])
+
+
+def test_refused_splits(place):
     with pytest.raises(ValueError, match="must be even"):
         settlements.sample(place, 32, 15)
-    with pytest.raises(ValueError, match="upper left 25%"):
+    with pytest.raises(ValueError, match="leaves 0 training"):
         settlements.sample(place, 96, 16)
+    with pytest.raises(ValueError, match="too small to split: its 1 chips"):
+        settlements.sample(place, 128, 96)
     with pytest.raises(ValueError, match="split='space'"):
         settlements.sample(place, split="space")
 
@@ -305,7 +351,12 @@ def test_a_network_learns_to_tell_grey_from_green(place, target):
     tables = [settlements.sample(each, 32, 24) for each in grounds]
     chosen = settlements.setting("smoke", epochs=8, rate=1e-2, width=1 / 8)
     learn = settlements.train("Sen2HSE", grounds, tables, 1, target, **chosen)
-    assert learn.model.bands == BANDS and learn.best["f1"] == learn.history["f1"].max()
+    assert learn.model.bands == BANDS
+    best = {
+        "binary": learn.history["f1"].idxmax(),
+        "fractional": learn.history["valid_loss"].idxmin(),
+    }
+    assert learn.best["epoch"] == best[target] + 1
     cut = settlements.best_cut(learn.model, grounds, tables)
     found = settlements.class_map(settlements.probability(learn.model, place), cut)
     assert settlements.scored(found, place.truth)["f1"] > 0.9
@@ -334,5 +385,8 @@ def test_run_of_a_sweep():
     assert table["kappa"].between(-1, 1).all() and table["valid_f1"].between(0, 1).all()
     assert (table["epochs"] == 1).all() and (table["leak"] == 0).all()
     assert (table["macs"] > 0).all() and (table["seconds_per_megapixel"] > 0).all()
+    assert table["kappa"].tolist()[2:] == table["kappa"].tolist()[:2]  # one city each: its mean
+    assert (table["f1_labels"] != table["f1"]).all()
+    assert table["mapped cropland"].between(0, 1).any() and table["mapped snow/ice"].isna().all()
     with pytest.raises(ValueError, match="target='share'"):
         settlements.run(target="share")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import pytest
 import rioxarray  # noqa: F401  (registers the .rio accessor)
 import xarray as xr
@@ -165,7 +164,7 @@ class TestScores:
             pt.city_scores({"near": points}, ["theirs"])
         with pytest.raises(ValueError, match="none of them called 'mean'"):
             pt.city_scores({"mean": points}, ["truth"])
-        with pytest.raises(ValueError, match="near: 1 check point or block"):
+        with pytest.raises(ValueError, match=r"near: 1 check point; .* a finer spacing"):
             pt.city_scores({"near": points.iloc[:1]}, ["truth"])
 
     def test_a_map_without_settlement_has_no_commission(self, truth, ours):
@@ -215,7 +214,7 @@ class TestBuildings:
             pt.building_recall(houses.iloc[:0], {"ours": ours})
         with pytest.raises(ValueError, match="the buildings have no CRS"):
             pt.building_recall(houses.set_crs(None, allow_override=True), {"ours": ours})
-        with pytest.raises(ValueError, match=r"1 check point or block.*smaller blocks"):
+        with pytest.raises(ValueError, match=r"1 block with data.*smaller block"):
             pt.building_recall(houses, {"ours": ours}, block=4000)
 
 
@@ -431,6 +430,37 @@ class TestSubsets:
             ag.crop(truth, box(0, 0, 100, 100))
 
 
+class TestAlone:
+    def made(self):
+        """8 x 8 cells: ours alone rightly in the upper left, alone wrongly in the lower right."""
+        truth, ours, other = (np.zeros((8, 8), "u1") for _ in range(3))
+        truth[:4, :4] = ours[:4, :4] = 1
+        truth[1, 5] = other[1, 5] = 1  # what both others have and ours has not: wrong, too
+        ours[4:, 5:] = 1
+        layers = {name: raster(v) for name, v in {"ours": ours, "a": other, "b": other}.items()}
+        return raster(truth), layers
+
+    def test_squares_where_it_is_right_and_where_it_is_wrong(self):
+        truth, layers = self.made()
+        found = ag.alone(ag.combine(layers), truth, side=80)
+        assert found.index.tolist() == ["right", "wrong"] and found.crs == truth.rio.crs
+        assert found["share"].tolist() == [1, 0.75]
+        assert found.geometry["right"].equals(box(WEST, NORTH - 80, WEST + 80, NORTH))
+        east, south = WEST + 80, NORTH - 160
+        assert found.geometry["wrong"].equals(box(east, south, east + 80, south + 80))
+        quarter = ag.crop(layers["ours"], found.geometry["wrong"])
+        assert quarter.shape == (4, 4) and quarter.sum() == 12
+
+    def test_refusals(self):
+        truth, layers = self.made()
+        with pytest.raises(ValueError, match="no square of 9000 m fits"):
+            ag.alone(ag.combine(layers), truth, side=9000)
+        with pytest.raises(ValueError, match="ours is never right by itself"):
+            ag.alone(ag.combine(layers | {"a": layers["ours"]}), truth, side=80)
+        with pytest.raises(ValueError, match="grid"):
+            ag.alone(ag.combine(layers), truth[:-1], side=80)
+
+
 class TestUpscaling:
     @pytest.fixture(scope="class")
     def benchmark(self):
@@ -449,7 +479,3 @@ class TestUpscaling:
         assert (seam[:, 4] == seam[:, 3]).all()  # mirrored: the same row on both sides
         assert (image[:, :240, :240].values == city).all()
         assert (image[:, 480:720, 480:720].values == city).all()
-
-    def test_areas_of_the_paper(self, benchmark):
-        pixels = pd.Series(benchmark.AREAS) * 1e6 / benchmark.PIXEL**2
-        assert pixels["Denmark"] / 1e6 == pytest.approx(429, abs=0.5) and pixels["Henan"] == 1.67e9

@@ -15,7 +15,7 @@ import xarray as xr
 from scipy import stats
 
 from toolkit.accuracy.counting import IGNORE, _codes, _flat, _named, _prepare, _valid
-from toolkit.accuracy.estimate import _block_of
+from toolkit.accuracy.estimate import block_of
 
 _FEW = 25  # discordant pairs below which the test is exact
 
@@ -129,7 +129,7 @@ def _right(truth, a, b, blocks, classes, ignore):
         except ValueError as error:
             raise ValueError(f"map {which} (here called predicted): {error}") from None
         right.append(true == mapped)
-    return right, None if blocks is None else _block_of(t.shape, blocks)[keep]
+    return right, None if blocks is None else block_of(t.shape, blocks)[keep]
 
 
 def _unblocked(only_a, only_b, n, confidence):

@@ -173,36 +173,65 @@ def bootstrap(
     """
     pairs, names, left_out = _prepare(truth, predicted, classes, ignore)
     truth, predicted = (np.asarray(values) for values in pairs)
-    block = _block_of(truth.shape, blocks)
+    block = block_of(truth.shape, blocks)
     t, p, keep = _codes(truth, predicted, left_out)
     names = _named(names, pd.unique(t), pd.unique(p))
     t, p = (pd.Index(list(names)).get_indexer(values) for values in (t, p))
-    block, found = pd.factorize(block[keep])
-    if len(found) < 2:
-        raise ValueError(
-            f"{len(found)} block with data: the bootstrap resamples blocks and needs many (20 or "
-            "more). Use a smaller block, as long as errors are not alike across it."
-        )
     k = len(names)
-    counts = np.bincount((block * k + p) * k + t, minlength=len(found) * k * k)
-    counts = counts.reshape(len(found), k * k).astype(float)
-    drawn = np.random.default_rng(seed).multinomial(len(found), [1 / len(found)] * len(found), n)
+    matrices, found = resamples(t, p, block[keep], k, n, seed)
     wanted = ["overall", "kappa", "average", "mean_iou", "f1", "iou"]
 
     def columns(matrices):
         scores = _scores(matrices)
         return np.column_stack([scores[name] for name in wanted])
 
-    estimate = columns(counts.sum(axis=0).reshape(1, k, k))[0]
-    samples = pd.DataFrame(columns((drawn @ counts).reshape(n, k, k)))
+    estimate, *samples = columns(matrices)
+    samples = pd.DataFrame(samples)
     tail = (1 - confidence) / 2
     table = pd.DataFrame(
         {"estimate": estimate, "low": samples.quantile(tail), "high": samples.quantile(1 - tail)}
     )
     by_class = [f"{name} {each}" for name in wanted[4:] for each in names.values()]
     table.index = pd.Index([*wanted[:4], *by_class], name="score")
-    table.attrs["blocks"] = len(found)
+    table.attrs["blocks"] = found
     return table
+
+
+def resamples(truth, predicted, block, classes, n=500, seed=0):
+    """Count confusion matrices of all pixels, and of `n` resamples of their blocks.
+
+    Parameters
+    ----------
+    truth, predicted, block : array-like (pixel,)
+        Numbers of classes, 0 to below `classes`; the block of each pixel, of any name.
+    classes, n, seed : int
+        Number of classes and of resamples; with one seed and the same blocks all maps get the
+        same resamples, so that they can be compared.
+
+    Returns
+    -------
+    numpy.ndarray
+        float (1 + n, predicted, truth); the first is that of all pixels.
+    int
+        Number of blocks.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two blocks.
+    """
+    block, found = pd.factorize(np.asarray(block))
+    if len(found) < 2:
+        raise ValueError(
+            f"{len(found)} block with data: the bootstrap resamples blocks and needs many (20 or "
+            "more). Use a smaller block, as long as errors are not alike across it."
+        )
+    cell = (block * classes + np.asarray(predicted, int)) * classes + np.asarray(truth, int)
+    counts = np.bincount(cell, minlength=len(found) * classes**2)
+    counts = counts.reshape(len(found), classes**2).astype(float)
+    drawn = np.random.default_rng(seed).multinomial(len(found), [1 / len(found)] * len(found), n)
+    drawn = np.vstack([np.ones((1, len(found)), int), drawn])
+    return (drawn @ counts).reshape(-1, classes, classes), len(found)
 
 
 def optimal_threshold(truth, score):
@@ -366,7 +395,8 @@ def pixel_area(raster):
     return found.assign_coords(y=raster.y) if "y" in raster.coords else found
 
 
-def _block_of(shape, blocks):
+def block_of(shape, blocks):
+    """Number the square block of ground that each pixel lies in, or check blocks that are given."""
     if np.ndim(blocks) == 0:
         if len(shape) != 2 or int(blocks) != blocks or blocks < 1:
             raise ValueError(

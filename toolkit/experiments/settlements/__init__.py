@@ -3,7 +3,7 @@
 Notebook 04 tells it step by step with these functions; sweeps call `run`.
 """
 
-from toolkit.experiments.settlements.agreement import combine, crop, explain, subsets
+from toolkit.experiments.settlements.agreement import alone, combine, crop, explain, subsets
 from toolkit.experiments.settlements.places import (
     BANDS,
     CITIES,
@@ -48,7 +48,7 @@ from toolkit.experiments.settlements.scores import (
     train,
     ways,
 )
-from toolkit.experiments.settlements.trials import assess, prepared, run
+from toolkit.experiments.settlements.trials import assess, false_alarms, prepared, run
 
 __all__ = [
     "BANDS",
@@ -61,6 +61,7 @@ __all__ = [
     "WIDTHS",
     "Ground",
     "accomack",
+    "alone",
     "assemble",
     "assess",
     "best_cut",
@@ -75,6 +76,7 @@ __all__ = [
     "crop",
     "explain",
     "extent",
+    "false_alarms",
     "ground",
     "grounds",
     "indices",

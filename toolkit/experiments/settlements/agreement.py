@@ -162,6 +162,61 @@ def _outcomes(has, settled):
     return ", ".join(f"{name} {'correct' if it == settled else wrong}" for name, it in has.items())
 
 
+def alone(agreement, truth, side=800.0):
+    """Find where the first map stands alone against two: most often rightly, most often wrongly.
+
+    Parameters
+    ----------
+    agreement : xarray.DataArray
+        From `combine`, without its option `truth`.
+    truth : xarray.DataArray
+        (y, x) settlement truth on the same grid.
+    side : float
+        Of the squares, metres; they lie side by side from the upper left corner.
+
+    Returns
+    -------
+    geopandas.GeoDataFrame
+        Index right, wrong; columns share (of the square's cells in which the first map alone is
+        right, or wrong) and geometry. For Figs 14 and 16, which the paper chooses by hand.
+
+    Raises
+    ------
+    ValueError
+        Another grid, a square larger than the map, or a map that never stands alone.
+
+    Examples
+    --------
+    >>> crop(image, alone(both, truth).geometry["right"])  # doctest: +SKIP
+    """
+    _check_grid(truth, agreement)
+    width, height = (round(side / abs(step)) for step in agreement.rio.resolution())
+    if min(width, height) < 1 or height > agreement.sizes["y"] or width > agreement.sizes["x"]:
+        raise ValueError(f"alone: no square of {side:g} m fits into a map of {agreement.shape}")
+    # 4: the first map alone has the cell; 3: both others have it, the first has not.
+    true, has, lacks = codes(truth, "truth"), agreement == 4, agreement == 3
+    sides = {
+        "right": (has & (true == 1)) | (lacks & (true == 0)),
+        "wrong": (has & (true == 0)) | (lacks & (true == 1)),
+    }
+    rows, squares = {}, []
+    for name, cells in sides.items():
+        means = cells.coarsen(y=height, x=width, boundary="trim").mean().values
+        if not means.any():
+            raise ValueError(f"alone: {agreement.attrs['maps'][0]} is never {name} by itself here")
+        row, col = np.unravel_index(means.argmax(), means.shape)
+        rows[name] = means[row, col]
+        transform = agreement.rio.transform(recalc=True)
+        left, top = transform * (col * width, row * height)
+        right, bottom = transform * ((col + 1) * width, (row + 1) * height)
+        squares.append(
+            shapely.box(min(left, right), min(bottom, top), max(left, right), max(bottom, top))
+        )
+    return gpd.GeoDataFrame(
+        {"share": pd.Series(rows).rename_axis("alone")}, geometry=squares, crs=agreement.rio.crs
+    )
+
+
 def subsets(truth, side=SIDE):
     """Choose three squares of a city for a closer view: its centre, its edge, the countryside.
 

@@ -271,8 +271,9 @@ def assemble(image, impervious=None, truth=None, name="own", role="own", options
     Raises
     ------
     ValueError
-        A missing, doubled, unnamed or permuted band; values that are no reflectance; an image
-        without data or smaller than one cell; labels elsewhere or outside 0 to 100 %.
+        A missing, doubled, unnamed or permuted band; pixels not of 10 m; values that are no
+        reflectance; an image without data or smaller than one cell; labels elsewhere or outside
+        0 to 100 %.
 
     Examples
     --------
@@ -282,6 +283,13 @@ def assemble(image, impervious=None, truth=None, name="own", role="own", options
     rows, cols = (n - n % 2 for n in image.shape[1:])
     if min(rows, cols) < 2:
         raise ValueError(f"image: {image.shape[1:]} pixels hold no cell of 2 x 2")
+    steps = [abs(float(step)) for step in image.rio.resolution(recalc=True)]
+    if image.rio.crs.is_geographic or not np.allclose(steps, 10, rtol=0.02):
+        unit = "degrees" if image.rio.crs.is_geographic else "m"
+        raise ValueError(
+            f"image: pixels of {steps[0]:.6g} x {steps[1]:.6g} {unit}; the networks read 10 m and "
+            "draw 20 m. Bring it there: image.odc.reproject('utm', resolution=10)."
+        )
     image = image.isel(y=slice(rows), x=slice(cols))
     # One band, NaN where all four pixels of a cell miss.
     cells = image.isel(band=slice(1)).coarsen(y=2, x=2).mean().rio.write_crs(image.rio.crs)
@@ -380,7 +388,7 @@ def indices(place, sealed=-0.1, wet=0.0):
         Any.
     sealed : float
         A cell is built up where NDBI - NDVI is above this (after Zha et al. 2003, Int. J. Remote
-        Sens. 24, 583); the default suits the simulated training cities best, kappa 0.2 to 0.5 ...
+        Sens. 24, 583); the default was chosen on simulated training cities ...
     wet : float
         ... and MNDWI, which is high over water, is below this.
 
@@ -413,18 +421,18 @@ def sample(place, chip=128, stride=96, split="corner", valid=0.25, seed=0):
     chip, stride : int
         Side of a chip and step to the next, pixels of 10 m; even numbers.
     split : {"corner", "random"}
-        The upper left of the city validates, with the chips that lie in it whole, and chips that
-        overlap those are not used; or chips drawn one by one. The draw is the same for every
-        season of a city.
+        "corner": the square of chips in the upper left whose ground is nearest to `valid` of the
+        city validates, and chips that overlap it are not used. "random": as many chips validate
+        and as many train as there, drawn one by one, so that nothing else differs.
     valid : float
-        Share for validation: of the ground, or of the chips.
+        Share of the ground for validation.
     seed : int
-        Of a random draw.
+        Of the draw: another one for each city, the same one for its seasons.
 
     Returns
     -------
     geopandas.GeoDataFrame
-        Chip table with the column split.
+        Chip table with the column split: "train", "valid", or "guard" (not used).
 
     Raises
     ------
@@ -437,15 +445,26 @@ def sample(place, chip=128, stride=96, split="corner", valid=0.25, seed=0):
         raise ValueError(f"{place.name} has no labels: it can be mapped, not learnt from")
     if chip % 2 or stride % 2:
         raise ValueError(f"chip={chip}, stride={stride}: both must be even, labels are 20 m cells")
-    table = chips.grid(place.image, place.label, size=chip, stride=stride)
+    table = chips.grid(place.image, place.label, size=chip, stride=stride, cover=True)
     table = table[table["labelled"] > 0].reset_index(drop=True)
-    if split == "corner":
-        rows, cols = (side * valid**0.5 for side in place.image.shape[1:])
-        inside = (table["row"] + chip <= rows) & (table["col"] + chip <= cols)
-        if not inside.any():
-            raise ValueError(
-                f"no chip of {chip} pixels lies in the upper left {valid:.0%} of {place.name}, "
-                f"{rows:.0f} x {cols:.0f} pixels: use smaller chips or a larger city"
-            )
-        valid = float(inside.mean())
-    return chips.split(table, by=split, valid=valid, seed=seed)
+    # In the shape of the image: the part that is cut out looks like the whole.
+    height, width = place.image.shape[1:]
+    at = table[["row", "col"]] / [max(height - chip, 1), max(width - chip, 1)]
+    reach = at.max(axis=1)
+
+    def ground(limit):
+        row, col = table.loc[reach <= limit, ["row", "col"]].max() + chip
+        return row * col / (height * width)
+
+    inside = reach <= min(reach.unique(), key=lambda limit: abs(ground(limit) - valid))
+    if inside.all():
+        raise ValueError(
+            f"{place.name} is too small to split: its {len(table)} chips of {chip} pixels would "
+            "all validate. Use smaller chips or a larger city."
+        )
+    table = chips.split(table, by="corner", valid=float(inside.mean()), seed=seed)
+    if split == "random":
+        rng = np.random.default_rng([seed, place.options.get("seed", 0)])
+        table["split"] = rng.permutation(table["split"])
+        table.attrs["split"]["by"] = "random"
+    return table

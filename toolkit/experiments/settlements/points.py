@@ -13,6 +13,7 @@ import shapely
 from rasterio.features import rasterize
 
 from toolkit import accuracy, chips
+from toolkit.accuracy import estimate
 from toolkit.accuracy.counting import _check_grid
 from toolkit.accuracy.matrix import _scores
 from toolkit.chips.grids import as_label
@@ -275,20 +276,10 @@ def resampled(mapped, reference, unit, n=1000, seed=0):
     Raises
     ------
     ValueError
-        Fewer than two units.
+        Fewer than two units: use a finer spacing, or smaller blocks.
     """
-    unit, units = pd.factorize(np.asarray(unit))
-    k = len(units)
-    if k < 2:
-        raise ValueError(
-            f"{k} check point or block: resampling needs two, and means something from 20 on. "
-            "Use a finer spacing, or smaller blocks."
-        )
-    cell = np.asarray(mapped, int) * 2 + np.asarray(reference, int)
-    drawn = np.random.default_rng(seed).multinomial(k, np.full(k, 1 / k), n)
-    drawn = np.vstack([np.ones((1, k)), drawn])
-    counts = [np.bincount(unit * 4 + each, minlength=4 * k).reshape(k, 4) for each in cell]
-    return np.stack([five((drawn @ each).reshape(-1, 2, 2)) for each in counts])
+    found = [estimate.resamples(reference, each, unit, 2, n, seed)[0] for each in mapped]
+    return np.stack([five(matrices) for matrices in found])
 
 
 def interval(samples, confidence=0.95):
@@ -355,13 +346,14 @@ def city_scores(cities, maps, n=1000, seed=0, confidence=0.95):
         missing = [name for name in maps if name not in table]
         if missing:
             raise KeyError(f"{city} has no column {missing}: read(points, {missing[0]}=...)")
-        try:
-            samples[city] = resampled(
-                table[list(maps)].to_numpy().T, table["reference"], range(len(table)), n,
-                [seed, number],
-            )  # fmt: skip
-        except ValueError as error:
-            raise ValueError(f"{city}: {error}") from None
+        if len(table) < 2:
+            raise ValueError(
+                f"{city}: {len(table)} check point; intervals need two, and mean something from 20 "
+                "on. Use a finer spacing."
+            )
+        samples[city] = resampled(
+            table[list(maps)].to_numpy().T, table["reference"], range(len(table)), n, [seed, number]
+        )
         points[city] = len(table)
     every = np.stack(list(samples.values()))
     defined = np.isfinite(every)
@@ -428,13 +420,17 @@ def building_recall(buildings, maps, touched=True, block=500.0, n=1000, seed=0):
             f"none of {len(buildings)} buildings lies on ground that the maps know: check that "
             "both cover the same place"
         )
-    rows, cols = np.nonzero(there)
-    side = max(round(block / abs(transform.a)), 1)
-    unit = rows // side * (there.shape[1] // side + 1) + cols // side
+    unit = estimate.block_of(there.shape, max(round(block / abs(transform.a)), 1))[there]
     found = np.stack([each[there] for each in values.values()])
-    drawn = resampled(found, np.ones(len(rows), int), unit, n, seed)[..., SCORES.index("recall")]
+    drawn = resampled(found, np.ones(there.sum(), int), unit, n, seed)[..., SCORES.index("recall")]
     low, high = interval(drawn)
     return pd.DataFrame(
-        {"N0": len(rows), "N1": found.sum(axis=1), "recall": drawn[:, 0], "low": low, "high": high},
+        {
+            "N0": there.sum(),
+            "N1": found.sum(axis=1),
+            "recall": drawn[:, 0],
+            "low": low,
+            "high": high,
+        },
         index=pd.Index(list(maps), name="map"),
     )

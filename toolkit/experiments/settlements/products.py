@@ -5,6 +5,8 @@ import pandas as pd
 
 from toolkit import catalog, chips
 from toolkit._checks import choice
+from toolkit.accuracy import estimate
+from toolkit.experiments.settlements.places import CLASSES
 from toolkit.experiments.settlements.points import (
     SCORES,
     codes,
@@ -36,11 +38,6 @@ PRODUCTS = {
 simulated stand-in for each, and the classes of that which count as settlement."""
 
 RULES = ("majority", "any", "nearest")
-
-CLASSES = [
-    {"value": 0, "name": "Other", "color": "#999999"},
-    {"value": 1, "name": "Settlement", "color": "#d55e00"},
-]
 
 
 def binary(product, built, what="product"):
@@ -218,11 +215,10 @@ def map_scores(truth, maps, block=500.0, n=500, seed=0, confidence=0.95):
     >>> table["estimate"].unstack("score")  # doctest: +SKIP
     """
     values, known = known_by_all({"truth": truth} | maps)
-    rows, cols = np.nonzero(known)
     side = max(round(block / abs(truth.rio.resolution()[0])), 1)
-    unit = rows // side * (known.shape[1] // side + 1) + cols // side
+    unit = estimate.block_of(known.shape, side)[known]
     mapped = [values[name][known] for name in maps]
     samples = resampled(mapped, values["truth"][known], unit, n, seed)
     low, high = interval(samples, confidence)
     table = {"estimate": samples[:, 0].T.ravel(), "low": low.T.ravel(), "high": high.T.ravel()}
-    return pd.DataFrame(table | {"cells": len(rows)}, ordered(score=SCORES, map=maps))
+    return pd.DataFrame(table | {"cells": known.sum()}, ordered(score=SCORES, map=maps))

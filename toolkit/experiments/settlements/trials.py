@@ -2,14 +2,14 @@
 
 import time
 
+import numpy as np
 import pandas as pd
+import torch
 
 from toolkit import chips, models
 from toolkit._checks import choice
 from toolkit.experiments.settlements import scores
 from toolkit.experiments.settlements.places import sample
-
-SCORES = ["kappa", "average", "commission", "recall", "f1", "overall", "f1_labels"]
 
 
 def prepared(split="corner", seed=0, **chosen):
@@ -37,14 +37,14 @@ def prepared(split="corner", seed=0, **chosen):
 
 
 def assess(model, grounds, cut=None):
-    """Map cities and score the maps, pixel by pixel, against truth and labels.
+    """Map simulated cities and score the maps, cell by cell, against truth and labels.
 
     Parameters
     ----------
     model : toolkit.models.Network
         Trained elsewhere.
     grounds : list of Ground
-        With truth.
+        With truth and land cover.
     cut : float, optional
         See `toolkit.experiments.settlements.class_map`.
 
@@ -52,10 +52,14 @@ def assess(model, grounds, cut=None):
     -------
     pandas.DataFrame
         One row a city, then the mean of each role ("mean"): city, role, kappa, average,
-        commission, recall, f1, overall, f1_labels (against imperviousness, as validation is) and
-        seconds_per_megapixel (10 m pixels, on this machine).
+        commission, recall, f1, overall, f1_labels (against imperviousness, as validation is),
+        ``mapped <cover>`` (see `false_alarms`) and seconds_per_megapixel (10 m pixels, on this
+        machine).
     """
     rows = []
+    side = {axis: slice(128) for axis in ("y", "x")}
+    with torch.inference_mode():  # the first pass of a model is slow: not on the clock
+        model.eval()(torch.zeros(1, *grounds[0].image.isel(side).shape))
     for place in grounds:
         begun = time.perf_counter()
         found = scores.class_map(scores.probability(model, place), cut)
@@ -65,11 +69,42 @@ def assess(model, grounds, cut=None):
             "role": place.role,
             **scores.scored(found, place.truth),
             "f1_labels": scores.scored(found, place.label)["f1"],
+            **false_alarms(found, place).add_prefix("mapped "),
             "seconds_per_megapixel": spent / place.image[0].size * 1e6,
         })  # fmt: skip
     out = pd.DataFrame(rows)
     means = out.drop(columns="city").groupby("role", sort=False).mean().reset_index()
     return pd.concat([out, means.assign(city="mean")], ignore_index=True)
+
+
+def false_alarms(found, place, least=100):
+    """Ask which land that is no settlement is mapped as settlement.
+
+    Parameters
+    ----------
+    found : xarray.DataArray
+        (y, x) map, 1 settlement.
+    place : Ground
+        A simulated city.
+    least : int
+        Covers with fewer cells than this (4 ha) are left empty.
+
+    Returns
+    -------
+    pandas.Series
+        By land cover in lower case: the share of its cells without settlement that are mapped as
+        settlement; NaN where there are too few.
+
+    Examples
+    --------
+    >>> false_alarms(found, place)["bare land"]  # doctest: +SKIP
+    """
+    cover = place.open("land_cover", resolution=20)
+    names = {item["value"]: item["name"].lower() for item in cover.attrs["classes"]}
+    other = (place.truth.values == 0) & np.isin(found.values, (0, 1))
+    wrong = pd.Series(found.values[other] == 1)
+    by = wrong.groupby(pd.Series(cover.values[other]).map(names))
+    return by.mean().where(by.size() >= least).reindex(names.values())
 
 
 def run(
@@ -105,7 +140,8 @@ def run(
     -------
     pandas.DataFrame
         As from `assess` for all test cities, with cut ("0.5"; for fractional targets also "best
-        on validation"), parameters, macs (multiply-adds per pixel of 10 m), epochs (run),
+        on validation"), parameters, macs (multiply-adds of all layers per pixel of 10 m; the
+        products of pairs in dual attention are not among them), epochs (run),
         best_epoch, valid_f1 and valid_kappa (of that epoch, against the labels of the validation
         chips), leak (share of their ground that training chips cover) and train_seconds.
 
