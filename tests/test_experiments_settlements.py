@@ -82,6 +82,8 @@ def test_a_simulated_city(city):
     row = settlements.cities([city]).iloc[0]
     assert row["area_km2"] == pytest.approx(5.76)
     assert row["settlement"] == pytest.approx(float(city.truth.mean()))
+    covers = ["cropland", "woodland", "grassland", "water", "impervious", "bare land"]
+    assert row[row.index.intersection(covers)].sum() == pytest.approx(1)
 
 
 def test_seasons_and_unknown_cities(city):

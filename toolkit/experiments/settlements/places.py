@@ -108,7 +108,8 @@ def cities(places=None):
     pandas.DataFrame
         city, role, style, seed, season (of its image), latitude (degrees north) and sun
         (elevation, degrees; the lowest and highest for training cities); of opened ones also
-        area_km2 and settlement (true share).
+        area_km2, settlement (true share of the cells), and the share of each land cover, in
+        lower case.
 
     Examples
     --------
@@ -126,7 +127,14 @@ def cities(places=None):
     known = [first[name].truth for name in out["city"]]
     out["area_km2"] = [truth.size * 4e-4 for truth in known]
     out["settlement"] = [float((truth == 1).sum() / (truth != 255).sum()) for truth in known]
-    return out
+    covers = [_covers(first[name]).to_dict() for name in out["city"]]
+    return out.join(pd.DataFrame(covers).fillna(0))
+
+
+def _covers(place):
+    cover = place.open("land_cover", resolution=20)
+    names = {item["value"]: item["name"].lower() for item in cover.attrs["classes"]}
+    return pd.Series(cover.values.ravel()).map(names).value_counts(normalize=True)
 
 
 def _sun(latitude, season):
