@@ -224,6 +224,11 @@ def test_rule_of_indices_sees_grey_on_green(place):
     found = settlements.indices(place)
     assert (found.values == place.truth.values).mean() > 0.99
     assert "no truth" in found.attrs["title"]
+    pond = place.image.copy()
+    pond.loc[dict(band=["B8", "B11"])] = 0.01
+    pond = replace(place, image=pond)
+    assert (settlements.indices(pond) == 0).all()
+    assert (settlements.indices(pond, water=255) == 255).all()
 
 
 # Maps

@@ -387,7 +387,7 @@ def extent(impervious):
     return out.assign_attrs(attrs | {"title": title, "long_name": "settlement", "classes": CLASSES})
 
 
-def indices(place, sealed=-0.1, wet=0.0):
+def indices(place, sealed=-0.1, wet=0.0, water=0):
     """Mark built-up land by spectral indices alone: a rule to compare with, no truth.
 
     Parameters
@@ -399,6 +399,8 @@ def indices(place, sealed=-0.1, wet=0.0):
         Sens. 24, 583); the default was chosen on simulated training cities ...
     wet : float
         ... and MNDWI, which is high over water, is below this.
+    water : {0, 255}
+        Code of cells above it: other land, or 255 to leave them out of scores.
 
     Returns
     -------
@@ -412,7 +414,8 @@ def indices(place, sealed=-0.1, wet=0.0):
     def contrast(one, other):
         return (one - other) / (one + other)
 
-    found = (contrast(swir, nir) - contrast(nir, red) > sealed) & (contrast(green, swir) < wet)
+    found = contrast(swir, nir) - contrast(nir, red) > sealed
+    found = xr.where(contrast(green, swir) < wet, found, water)
     found = xr.where(swir.isnull(), chips.IGNORE, found).astype("uint8")
     found = found.rio.write_crs(place.image.rio.crs).rio.write_nodata(chips.IGNORE)
     attrs = {"title": "NDVI/NDBI rule, no truth", "long_name": "settlement", "classes": CLASSES}
