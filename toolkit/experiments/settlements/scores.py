@@ -39,7 +39,7 @@ PROFILES = {
     ),
     "quick": dict(
         train=5, near=3, far=10, size=6000, seasons=SEASONS, chip=128, stride=96,
-        epochs=6, rate=4e-3, schedule="one_cycle", patience=None,
+        epochs=6, rate=2e-3, schedule="one_cycle", patience=None,
     ),
     "paper": dict(
         train=5, near=3, far=10, size=12_000, seasons=SEASONS, chip=128, stride=96,
