@@ -332,6 +332,18 @@ def test_panels_name_scale_and_mark(heat, labels, scene, towns):
     plt.close(fig)
 
 
+def test_compact_panels_share_legend_and_scale_bar(labels, towns):
+    stacks = [[labels, maps.vector(towns, "Towns")], labels, labels]
+    fig = maps.panels(stacks, ncols=2, compact=True)
+    drawn = [ax for ax in fig.axes if ax.get_visible()]
+    assert not any(ax.axison for ax in drawn) and not any(ax.get_legend() for ax in drawn)
+    names = [text.get_text() for text in fig.legends[0].get_texts()]
+    assert len(names) == len(set(names)) and "Towns" in names
+    bars = [any(type(each).__name__ == "AnchoredSizeBar" for each in ax.artists) for ax in drawn]
+    assert bars == [True, False, True]  # the first of each row
+    plt.close(fig)
+
+
 def test_panels_in_degrees_and_errors(heat):
     world = heat.rio.reproject("EPSG:4326")
     world.attrs.update(heat.attrs)

@@ -21,7 +21,7 @@ HOUSE = Path(__file__).with_name("house.mplstyle")
 CAPTION = "font:13px/1.5 system-ui,sans-serif;opacity:.85;text-align:left"
 
 
-def panels(layers, ncols=3, size=3.4, max_pixels=pictures.MAX_PIXELS):
+def panels(layers, ncols=3, size=3.4, max_pixels=pictures.MAX_PIXELS, compact=False):
     """Figure of maps side by side, each with title, legend, scale bar and axes.
 
     Parameters
@@ -35,6 +35,8 @@ def panels(layers, ncols=3, size=3.4, max_pixels=pictures.MAX_PIXELS):
         Width of one map, in inches.
     max_pixels : int
         Longest side of a raster in the figure.
+    compact : bool
+        Many small maps: no axes, a scale bar on the first of each row, one legend for all.
 
     Returns
     -------
@@ -55,11 +57,42 @@ def panels(layers, ncols=3, size=3.4, max_pixels=pictures.MAX_PIXELS):
         nrows, ncols, figsize=(size * ncols, nrows * (size * min(max(tall), 2) + 0.5)),
         squeeze=False,
     )  # fmt: skip
-    for ax, stack in zip(axes.flat, stacks, strict=False):
-        _panel(ax, stack, max_pixels)
+    entries = {}
+    for n, (ax, stack) in enumerate(zip(axes.flat, stacks, strict=False)):
+        handles = _panel(ax, stack, max_pixels)
+        if not compact:
+            _finish(ax, stack, handles)
+            continue
+        entries |= {each.get_label(): each for each in handles}
+        ax.set_title(stack[0].name, fontsize="medium")
+        ax.set_axis_off()
+        if n % ncols == 0:
+            _scale_bar(ax, *_crs_and_bounds(stack[0]))
     for ax in axes.flat[len(stacks) :]:
         ax.set_visible(False)
+    if entries:
+        note = "Simulated" if any(_simulated(stack) for stack in stacks) else None
+        columns = min(len(entries), 2 * ncols)
+        fig.legend(handles=entries.values(), loc="outside lower center", ncols=columns, title=note)
     return fig
+
+
+def _simulated(stack):
+    return any(layer.data.attrs.get("simulated") for layer in stack)
+
+
+def _crs_and_bounds(layer):
+    crs = layer.data.crs if layer.kind == "vector" else layer.data.rio.crs
+    return crs, _extent(layer)[0]
+
+
+def _finish(ax, stack, handles):
+    """Legend, title and axes of a map that stands by itself."""
+    if handles:
+        where = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}
+        ax.legend(handles=handles, ncols=2, **where)
+    ax.set_title(stack[0].name + (" (simulated)" if _simulated(stack) else ""))
+    _axes(ax, *_crs_and_bounds(stack[0]))
 
 
 def _extent(layer):
@@ -72,10 +105,9 @@ def _extent(layer):
 
 
 def _panel(ax, stack, max_pixels):
-    """Draw one stack of layers on the grid and in the CRS of its first one."""
+    """Draw one stack of layers on the grid and in the CRS of its first one; what its legend has."""
     base = stack[0]
-    (west, south, east, north), _ = _extent(base)
-    crs = base.data.crs if base.kind == "vector" else base.data.rio.crs
+    crs, (west, south, east, north) = _crs_and_bounds(base)
     grid = None if base.kind == "vector" else base.data.odc.geobox
     handles = []
     for layer in stack:
@@ -105,22 +137,15 @@ def _panel(ax, stack, max_pixels):
             for entry in layer.data.attrs["classes"]:
                 if not pictures.is_hidden(entry, layer):
                     handles.append(Patch(facecolor=entry["color"], label=entry["name"]))
-    if handles:
-        where = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}
-        ax.legend(handles=handles, ncols=2, **where)
-    simulated = " (simulated)" if any(x.data.attrs.get("simulated") for x in stack) else ""
-    ax.set_title(base.name + simulated)
     ax.set_xlim(west, east)
     ax.set_ylim(south, north)
-    _axes(ax, crs, (west, south, east, north))
+    return handles
 
 
 def _axes(ax, crs, bounds):
     """Degrees or kilometres on the axes, and a scale bar."""
-    west, south, east, north = bounds
-    degrees = crs.is_geographic
-    metres = 111_320 * np.cos(np.radians((south + north) / 2)) if degrees else 1.0
-    if degrees:
+    _, south, _, north = bounds
+    if crs.is_geographic:
         ax.set_aspect(1 / np.cos(np.radians((south + north) / 2)))
         ax.set(xlabel="longitude (°)", ylabel="latitude (°)")
     else:
@@ -133,6 +158,12 @@ def _axes(ax, crs, bounds):
         label.set_size(plt.rcParams["axes.labelsize"])  # geopandas shrinks them
     ax.xaxis.set_major_locator(MaxNLocator(3))
     ax.yaxis.set_major_locator(MaxNLocator(4))
+    _scale_bar(ax, crs, bounds)
+
+
+def _scale_bar(ax, crs, bounds):
+    west, south, east, north = bounds
+    metres = 111_320 * np.cos(np.radians((south + north) / 2)) if crs.is_geographic else 1.0
     room = (east - west) * metres * 0.3
     size = 10.0 ** np.floor(np.log10(room))
     length = max(factor * size for factor in (1, 2, 5) if factor * size <= room)
