@@ -332,8 +332,11 @@ def test_panels_name_scale_and_mark(heat, labels, scene, towns):
     plt.close(fig)
 
 
-def test_compact_panels_share_legend_and_scale_bar(labels, towns):
+def test_compact_panels_share_legend_and_scale_bar(labels, towns, heat):
     stacks = [[labels, maps.vector(towns, "Towns")], labels, labels]
+    share = maps.heatmap(heat, "Share", vmin=0, vmax=1)
+    assert len(maps.panels([share, share], compact=True).axes) == 3  # one colour bar
+    plt.close("all")
     fig = maps.panels(stacks, ncols=2, compact=True)
     drawn = [ax for ax in fig.axes if ax.get_visible()]
     assert not any(ax.axison for ax in drawn) and not any(ax.get_legend() for ax in drawn)

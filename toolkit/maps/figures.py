@@ -36,7 +36,8 @@ def panels(layers, ncols=3, size=3.4, max_pixels=pictures.MAX_PIXELS, compact=Fa
     max_pixels : int
         Longest side of a raster in the figure.
     compact : bool
-        Many small maps: no axes, a scale bar on the first of each row, one legend for all.
+        Many small maps: no axes, a scale bar on the first of each row, one legend
+        for all and one colour bar for all heatmaps that share their colours.
 
     Returns
     -------
@@ -57,19 +58,22 @@ def panels(layers, ncols=3, size=3.4, max_pixels=pictures.MAX_PIXELS, compact=Fa
         nrows, ncols, figsize=(size * ncols, nrows * (size * min(max(tall), 2) + 0.5)),
         squeeze=False,
     )  # fmt: skip
-    entries = {}
+    entries, bars = {}, {}
     for n, (ax, stack) in enumerate(zip(axes.flat, stacks, strict=False)):
-        handles = _panel(ax, stack, max_pixels)
+        handles, scales = _panel(ax, stack, max_pixels)
         if not compact:
-            _finish(ax, stack, handles)
+            _finish(ax, stack, handles, scales)
             continue
         entries |= {each.get_label(): each for each in handles}
+        bars |= dict.fromkeys(scales)
         ax.set_title(stack[0].name, fontsize="medium")
         ax.set_axis_off()
         if n % ncols == 0:
             _scale_bar(ax, *_crs_and_bounds(stack[0]))
     for ax in axes.flat[len(stacks) :]:
         ax.set_visible(False)
+    for bar in bars:
+        _colorbar(fig, axes, *bar, shrink=0.4, aspect=40, pad=0.01)
     if entries:
         note = "Simulated" if any(_simulated(stack) for stack in stacks) else None
         columns = min(len(entries), 2 * ncols)
@@ -86,8 +90,10 @@ def _crs_and_bounds(layer):
     return crs, _extent(layer)[0]
 
 
-def _finish(ax, stack, handles):
-    """Legend, title and axes of a map that stands by itself."""
+def _finish(ax, stack, handles, scales):
+    """Legend, colour bars, title and axes of a map that stands by itself."""
+    for scale in scales:
+        _colorbar(ax.figure, ax, *scale, shrink=0.8, aspect=30, pad=0.03)
     if handles:
         where = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}
         ax.legend(handles=handles, ncols=2, **where)
@@ -105,11 +111,11 @@ def _extent(layer):
 
 
 def _panel(ax, stack, max_pixels):
-    """Draw one stack of layers on the grid and in the CRS of its first one; what its legend has."""
+    """Draw a stack on the grid and in the CRS of its first layer; what legend and bars say."""
     base = stack[0]
     crs, (west, south, east, north) = _crs_and_bounds(base)
     grid = None if base.kind == "vector" else base.data.odc.geobox
-    handles = []
+    handles, scales = [], []
     for layer in stack:
         if layer.kind == "vector":
             fill = layer.options["fill"]
@@ -128,18 +134,19 @@ def _panel(ax, stack, max_pixels):
             pixels = np.concatenate([palette[index], alpha], axis=2).astype("uint8")
         ax.imshow(pixels, extent=(west, east, south, north), alpha=layer.options.get("opacity"))
         if layer.kind == "heatmap":
-            scale = ScalarMappable(Normalize(low, high), layer.options["cmap"])
-            ax.figure.colorbar(
-                scale, ax=ax, label=layer.options["label"], orientation="horizontal",
-                shrink=0.8, aspect=30, pad=0.03,
-            )  # fmt: skip
+            scales.append((low, high, layer.options["cmap"], layer.options["label"]))
         elif layer.kind == "classes":
             for entry in layer.data.attrs["classes"]:
                 if not pictures.is_hidden(entry, layer):
                     handles.append(Patch(facecolor=entry["color"], label=entry["name"]))
     ax.set_xlim(west, east)
     ax.set_ylim(south, north)
-    return handles
+    return handles, scales
+
+
+def _colorbar(fig, axes, low, high, cmap, label, **look):
+    scale = ScalarMappable(Normalize(low, high), cmap)
+    fig.colorbar(scale, ax=axes, label=label, orientation="horizontal", **look)
 
 
 def _axes(ax, crs, bounds):
