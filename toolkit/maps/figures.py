@@ -76,7 +76,7 @@ def panels(layers, ncols=3, size=3.4, max_pixels=pictures.MAX_PIXELS, compact=Fa
         _colorbar(fig, axes, *bar, shrink=0.4, aspect=40, pad=0.01)
     if entries:
         note = "Simulated" if any(_simulated(stack) for stack in stacks) else None
-        columns = min(len(entries), 2 * ncols)
+        columns = max(min(len(entries), int(size * ncols / 2)), 1)  # an entry takes two inches
         fig.legend(handles=entries.values(), loc="outside lower center", ncols=columns, title=note)
     return fig
 
