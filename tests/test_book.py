@@ -52,7 +52,7 @@ def notebook(cells):
     return new_notebook(cells=cells, metadata={"kernelspec": kernel})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def executed(tmp_path_factory):
     """A chapter in miniature, run by papermill as the real ones are."""
     folder = tmp_path_factory.mktemp("executed")
@@ -63,7 +63,7 @@ def executed(tmp_path_factory):
     return folder / "out.ipynb"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sources(tmp_path_factory):
     """The book's pages without the API page, which imports everything and takes half a minute."""
     folder = tmp_path_factory.mktemp("sources") / "book"
@@ -72,12 +72,12 @@ def sources(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def small(executed, sources, tmp_path_factory):
     return book.build({"small": executed}, tmp_path_factory.mktemp("site") / "book", sources)
 
 
-@pytest.fixture(scope="session", params=["small", "real"])
+@pytest.fixture(scope="module", params=["small", "real"])
 def site(request):
     if request.param == "small":
         return request.getfixturevalue("small")
@@ -86,7 +86,7 @@ def site(request):
     return REAL
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def visit(site):
     program = browser.find()
     if program is None:

@@ -87,7 +87,7 @@ def counts(kelvin):
 def place():
     draw = np.random.default_rng(2)
     truth = houses()
-    values = np.empty((4, N, N)) + np.reshape((0.05, 0.08, 0.06, 0.40), (4, 1, 1))
+    values = np.zeros((4, N, N)) + np.reshape((0.05, 0.08, 0.06, 0.40), (4, 1, 1))
     empty = raster(values, 0.8, ["blue", "green", "red", "nir"])
     for kind, colour in BLUE_TO_NIR.items():
         roof = buildings.rasterise(truth[truth["kind"] == kind], empty).values == 1
