@@ -66,3 +66,23 @@ def choice(value, options, what):
     near = difflib.get_close_matches(str(value), [str(option) for option in options], n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"{what}={value!r} is not known; choose one of {list(options)}.{hint}")
+
+
+def changed(chosen, changes, known=None, zeros=()):
+    """Return settings with what a caller changes; None, zeros and empty text change nothing.
+
+    `known` has the names that may be changed, by default those of `chosen`; for names in `zeros`
+    a 0 counts. Any other name is a TypeError.
+    """
+    known = chosen if known is None else known
+    for name in changes:
+        if name not in known:
+            raise TypeError(f"setting: no value {name!r}; there are {', '.join(sorted(known))}")
+    return chosen | {k: v for k, v in changes.items() if v or (k in zeros and v == 0)}
+
+
+def not_negative(chosen):
+    """Refuse settings that hold a negative number."""
+    for name, value in chosen.items():
+        if isinstance(value, int | float) and value < 0:
+            raise ValueError(f"{name}={value}: give a positive number, or 0 for the profile's")

@@ -8,7 +8,7 @@ import xarray as xr
 from scipy import ndimage
 
 from toolkit import chips, mapping, models, training
-from toolkit._checks import choice
+from toolkit._checks import changed, choice, not_negative
 from toolkit.chips.windows import class_shares
 from toolkit.experiments.land_cover.places import SOURCES
 
@@ -88,15 +88,8 @@ def setting(profile="quick", source="scene", network="HRNet", **changes):
     chosen = {"width": WIDTHS[network], "weight": SOURCES[source]["weight"], "stride": None}
     chosen |= {"block": None, "norm": "instance", "stem": "two"} | common
     chosen |= PROFILES[profile][source]
-    for name in changes:
-        if name not in chosen:
-            raise TypeError(f"setting: no value {name!r}; there are {', '.join(sorted(chosen))}")
-    chosen |= {
-        name: value for name, value in changes.items() if value or (name, value) == ("guard", 0)
-    }
-    for name, value in chosen.items():
-        if isinstance(value, int | float) and value < 0:
-            raise ValueError(f"{name}={value}: give a positive number, or 0 for the profile's")
+    chosen = changed(chosen, changes, zeros=("guard",))
+    not_negative(chosen)
     choice(chosen["norm"], ("instance", "batch"), "norm")
     choice(chosen["stem"], ("two", "one"), "stem")
     if chosen["crop"] > chosen["chip"]:

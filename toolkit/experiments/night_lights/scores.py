@@ -126,10 +126,7 @@ def setting(profile="quick", source="scene", **changes):
     chosen = {key: SOURCES[source][key] for key in ("zoom", "epochs")}
     chosen |= {key: value for key, value in PROFILES[profile].items() if value}
     known = {*PROFILES["smoke"], "alignment", "iterations", "batch_size", "metrics", "schedule"}
-    for name in changes:
-        if name not in known:
-            raise TypeError(f"setting: no value {name!r}; there are {', '.join(sorted(known))}")
-    chosen |= {name: value for name, value in changes.items() if value}
+    chosen = _checks.changed(chosen, changes, known)
     if changes.get("epochs"):
         chosen.pop("iterations", None)
     elif chosen.get("iterations"):

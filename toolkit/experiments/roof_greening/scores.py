@@ -5,7 +5,7 @@ import warnings
 import pandas as pd
 
 from toolkit import accuracy, buildings, chips, mapping, models, training
-from toolkit._checks import choice
+from toolkit._checks import changed, choice, not_negative
 from toolkit.experiments.roof_greening.places import BANDS, SAMPLE, inside, mask
 
 PROFILES = {
@@ -55,14 +55,8 @@ def setting(profile="quick", **changes):
     5
     """
     choice(profile, tuple(PROFILES), "profile")
-    chosen = dict(PROFILES[profile])
-    for name, value in changes.items():
-        if name not in chosen:
-            raise TypeError(f"setting: no value {name!r}; there are {', '.join(sorted(chosen))}")
-        if isinstance(value, int | float) and value < 0:
-            raise ValueError(f"{name}={value}: give a positive number, or 0 for the profile's")
-        if value:
-            chosen[name] = value
+    chosen = changed(PROFILES[profile], changes)
+    not_negative(chosen)
     return chosen
 
 

@@ -127,14 +127,15 @@ def cities(places=None):
     known = [first[name].truth for name in out["city"]]
     out["area_km2"] = [truth.size * 4e-4 for truth in known]
     out["settlement"] = [float((truth == 1).sum() / (truth != 255).sum()) for truth in known]
-    covers = [_covers(first[name]).to_dict() for name in out["city"]]
-    return out.join(pd.DataFrame(covers).fillna(0))
+    covers = [covers_of(first[name])[0].value_counts(normalize=True) for name in out["city"]]
+    return out.join(pd.DataFrame([each.to_dict() for each in covers]).fillna(0))
 
 
-def _covers(place):
+def covers_of(place):
+    """Land cover of each cell of a simulated city, by name, row by row; and all names."""
     cover = place.open("land_cover", resolution=20)
     names = {item["value"]: item["name"].lower() for item in cover.attrs["classes"]}
-    return pd.Series(cover.values.ravel()).map(names).value_counts(normalize=True)
+    return pd.Series(cover.values.ravel()).map(names), list(names.values())
 
 
 def _sun(latitude, season):

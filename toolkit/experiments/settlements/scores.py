@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from toolkit import accuracy, chips, mapping, models, training
-from toolkit._checks import choice
+from toolkit._checks import changed, choice, not_negative
 from toolkit._fitting import Score
 from toolkit.experiments.settlements.places import CITIES, CLASSES, ROLES, SEASONS, ground
 
@@ -88,13 +88,8 @@ def setting(profile="quick", network="Sen2HSE", **changes):
     choice(network, tuple(NETWORKS), "network")
     chosen = {"batch_size": 8, "width": WIDTHS[network], "depth": 2, "filters": 16}
     chosen |= PROFILES[profile]
-    for name in changes:
-        if name not in chosen:
-            raise TypeError(f"setting: no value {name!r}; there are {', '.join(sorted(chosen))}")
-    chosen |= {name: value for name, value in changes.items() if value}
-    for name, value in chosen.items():
-        if isinstance(value, int | float) and value < 0:
-            raise ValueError(f"{name}={value}: give a positive number, or 0 for the profile's")
+    chosen = changed(chosen, changes)
+    not_negative(chosen)
     return chosen
 
 

@@ -9,7 +9,7 @@ import torch
 from toolkit import chips, models
 from toolkit._checks import choice
 from toolkit.experiments.settlements import scores
-from toolkit.experiments.settlements.places import sample
+from toolkit.experiments.settlements.places import BANDS, covers_of, sample
 
 
 def prepared(split="corner", seed=0, **chosen):
@@ -57,9 +57,8 @@ def assess(model, grounds, cut=None):
         machine).
     """
     rows = []
-    side = {axis: slice(128) for axis in ("y", "x")}
     with torch.inference_mode():  # the first pass of a model is slow: not on the clock
-        model.eval()(torch.zeros(1, *grounds[0].image.isel(side).shape))
+        model.eval()(torch.zeros(1, len(BANDS), scores.TILE, scores.TILE))
     for place in grounds:
         begun = time.perf_counter()
         found = scores.class_map(scores.probability(model, place), cut)
@@ -99,12 +98,10 @@ def false_alarms(found, place, least=100):
     --------
     >>> false_alarms(found, place)["bare land"]  # doctest: +SKIP
     """
-    cover = place.open("land_cover", resolution=20)
-    names = {item["value"]: item["name"].lower() for item in cover.attrs["classes"]}
-    other = (place.truth.values == 0) & np.isin(found.values, (0, 1))
-    wrong = pd.Series(found.values[other] == 1)
-    by = wrong.groupby(pd.Series(cover.values[other]).map(names))
-    return by.mean().where(by.size() >= least).reindex(names.values())
+    cover, names = covers_of(place)
+    other = ((place.truth.values == 0) & np.isin(found.values, (0, 1))).ravel()
+    by = pd.Series(found.values.ravel() == 1)[other].groupby(cover[other])
+    return by.mean().where(by.size() >= least).reindex(names)
 
 
 def run(
