@@ -129,3 +129,22 @@ def test_unknown_source_is_explained(tmp_path):
     (folder,) = (tmp_path / "01_night_lights").iterdir()
     assert nbformat.read(folder / "notebook.ipynb", as_version=4).cells
     assert _record(folder)["status"] == "failed"
+
+
+def test_published_numbers_run_and_record_every_verdict():
+    record = _record(runs.execute("08", {"profile": "smoke"}, progress=False))
+    assert record["status"] == "done"
+    metrics = record["metrics"]
+    verdicts = ("consistent", "rounding", "inconsistent", "not recomputable")
+    assert sum(metrics[f"all, {verdict}"] for verdict in verdicts) == 150
+    assert metrics["all, inconsistent"] == 28
+    assert metrics["slips"] == 6 and 0 <= metrics["noticed"] <= 1
+    assert sum(metrics["ledger"].values()) > 50
+
+
+@pytest.mark.parametrize("paper", ["roof_greening", "land_cover_3m"])
+def test_published_numbers_of_one_paper(paper, tmp_path):
+    given = {"profile": "smoke", "paper": paper}
+    record = _record(runs.execute("08", given, progress=False, folder=tmp_path))
+    names = {name.split(",")[0] for name in record["metrics"] if "," in name}
+    assert len(names) == 2 and "all" in names

@@ -1,7 +1,10 @@
 """The published tables: complete, as printed, and clear about where they stand."""
 
+from importlib.resources import files
+
 import pandas as pd
 import pytest
+import yaml
 
 from toolkit import papers
 
@@ -128,3 +131,34 @@ def test_sen2hse_tables_agree_where_they_repeat():
     assert (five[six.index] == six).all()
     seven = tables["table_7"]
     assert seven.loc[(16, "2+2+2+2+1"), "parameters"] == five["parameters"]
+
+
+def test_print_keeps_its_digits():
+    texts, values = papers.printed("ifcn"), papers.published("ifcn")
+    assert texts["table_2"].loc["SVM", ["TP", "recall", "kappa"]].tolist() == [
+        "11933",
+        "0.90",
+        "0.48",
+    ]
+    assert list(texts) == list(values)
+    for name, table in texts.items():
+        assert table.index.equals(values[name].index), name
+        assert (table.isna() == values[name].isna()).all(axis=None), name
+
+
+def test_no_table_stands_twice():
+    """YAML would keep the last of two entries with one name and say nothing."""
+
+    class Strict(yaml.SafeLoader):
+        def construct_mapping(self, node, deep=False):
+            keys = [key.value for key, _ in node.value]
+            assert len(keys) == len(set(keys)), [k for k in keys if keys.count(k) > 1]
+            return super().construct_mapping(node, deep)
+
+    Strict.add_constructor(
+        yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG,
+        lambda loader, n: loader.construct_mapping(n),
+    )
+    for name in ("papers.yaml", "audit/claims.yaml"):
+        text = files("toolkit").joinpath(name).read_text(encoding="utf-8")
+        assert yaml.load(text, Loader=Strict)

@@ -62,12 +62,42 @@ def published(key):
     >>> int(tables["numbers"].value["samples"])
     1017
     """
-    paper = _paper(key)
-    tables = {name: _table(key, entry) for name, entry in paper["tables"].items()}
-    numbers = pd.DataFrame.from_dict(paper["numbers"], orient="index")
-    numbers = numbers.reindex(columns=["value", "unit", "where", "note"]).rename_axis("number")
-    numbers.attrs = {"title": "Numbers in the text", "paper": key}
-    return {**tables, "numbers": numbers}
+    return _tables(key, _load())
+
+
+def printed(key):
+    """Return the same tables as the characters that stand in print.
+
+    A number says how far it was rounded only by its digits: 0.90 lies between 0.895 and 0.905,
+    0.9 between 0.85 and 0.95. As numbers the two are the same.
+
+    Parameters
+    ----------
+    key : str
+        Name of the paper; :func:`keys` lists them.
+
+    Returns
+    -------
+    dict of pandas.DataFrame
+        As :func:`published`, with every cell (but not the index) a str, missing where the paper
+        leaves it empty. The caller owns the tables and may change them.
+
+    Raises
+    ------
+    KeyError
+        No such paper; the message names the nearest.
+
+    Examples
+    --------
+    >>> printed("ifcn")["table_2"].loc["SVM", ["TP", "recall"]].tolist()
+    ['11933', '0.90']
+    """
+    values, texts = _tables(key, _load()), _tables(key, _load(yaml.BaseLoader))
+    for name, table in texts.items():
+        # The index keeps its numbers, so that both kinds of tables are asked alike.
+        table.index, table.columns = values[name].index, values[name].columns
+        table[:] = table.where(values[name].notna(), None)
+    return texts
 
 
 def reference(key):
@@ -107,12 +137,22 @@ def reference(key):
 
 
 @cache
-def _load():
-    return yaml.safe_load(files("toolkit").joinpath("papers.yaml").read_text(encoding="utf-8"))
+def _load(loader=yaml.SafeLoader):
+    text = files("toolkit").joinpath("papers.yaml").read_text(encoding="utf-8")
+    return yaml.load(text, Loader=loader)
 
 
-def _paper(key):
-    papers = _load()
+def _tables(key, papers):
+    paper = _paper(key, papers)
+    tables = {name: _table(key, entry) for name, entry in paper["tables"].items()}
+    numbers = pd.DataFrame.from_dict(paper["numbers"], orient="index")
+    numbers = numbers.reindex(columns=["value", "unit", "where", "note"]).rename_axis("number")
+    numbers.attrs = {"title": "Numbers in the text", "paper": key}
+    return {**tables, "numbers": numbers}
+
+
+def _paper(key, papers=None):
+    papers = _load() if papers is None else papers
     if key not in papers:
         near = get_close_matches(str(key), papers, n=1, cutoff=0.3)
         hint = f" Did you mean {near[0]!r}?" if near else ""
