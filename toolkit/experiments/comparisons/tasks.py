@@ -17,25 +17,26 @@ from toolkit.experiments import land_cover, night_lights, roof_greening, settlem
 TASKS = {
     "night lights": dict(
         notebook="01", resolution=500, chip=64, stride=32, block=128, guard=16, batch_size=8,
-        train=256, built=1, before=0,
+        train=128, least=0.03, built=1, before=0,
     ),
     "land cover": dict(
         notebook="02", resolution=3, chip=64, stride=48, block=256, guard=64, batch_size=8,
-        train=256, built=5, before=1,
+        train=256, least=0.0, built=5, before=1,
     ),
     "buildings": dict(
         notebook="03", resolution=0.8, chip=96, stride=64, block=192, guard=32, batch_size=4,
-        train=128, built=1, before=0,
+        train=128, least=0.0, built=1, before=0,
     ),
     "settlement": dict(
         notebook="04", resolution=20, chip=64, stride=16, block=128, guard=16, batch_size=8,
-        train=256, built=1, before=0,
+        train=256, least=0.0, built=1, before=0,
     ),
 }  # fmt: skip
 """The chapter of each task, metres of a cell of its map, and its chips: side, stride, side of the
 blocks that nobody trains on and what lies between them and a training chip (pixels of the image);
-chips in a batch (about 35,000 pixels) and to train on; the code of built-up land, and of what most
-of it was before."""
+chips in a batch (about 35,000 pixels) and at most to train on; the least share of built-up land in
+such a chip (half of the region's have none, and with these most networks learn nothing in 128
+steps); the code of built-up land, and of what most of it was before."""
 
 TEST, VALID, WATCHED = 0.25, 0.2, 32
 """Share of the ground that nobody trains on, share of the other chips that validate, and how many
@@ -205,6 +206,9 @@ def samples(place, split="blocks", seed=0):
     table = table[~table.intersects(near) & (table["labelled"] > 0)].reset_index(drop=True)
     table.attrs = own
     table = chips.split(table, by=split, valid=VALID, stratify=split == "blocks", seed=seed)
+    built = next(c["name"] for c in place.classes if c["value"] == about["built"])
+    poor = (table["split"] == "train") & ~(table[f"share_{built}"] >= about["least"])
+    table = table[~poor].reset_index(drop=True)
     keep = []
     for part, count in (("train", about["train"]), ("valid", WATCHED)):
         found = table.index[table["split"] == part]
