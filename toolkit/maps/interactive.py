@@ -40,7 +40,14 @@ class Overlay(ipyleaflet.ImageOverlay):
     class_name = Unicode("crisp").tag(sync=True, o=True)
 
 
-def show(*layers, height="480px", basemap=None, zoom_to=None, max_pixels=pictures.MAX_PIXELS):
+def show(
+    *layers,
+    height="480px",
+    basemap=None,
+    zoom_to=None,
+    max_pixels=pictures.MAX_PIXELS,
+    switch=False,
+):
     """Interactive map of up to six layers, the same in JupyterLab, papermill output and the book.
 
     Rasters are warped to Web Mercator and travel as pictures inside the map. Legend, opacity
@@ -60,6 +67,9 @@ def show(*layers, height="480px", basemap=None, zoom_to=None, max_pixels=picture
         What to start with: a layer's name, some data, or degrees. By default all rasters.
     max_pixels : int
         Longest side of a raster on the map. More is sharper, and makes the page larger.
+    switch : bool
+        Rasters are alternatives: one at a time is seen, and an open list of names chooses which.
+        The last one is on at first; give it no transparent parts. There are no opacity sliders.
 
     Returns
     -------
@@ -101,15 +111,16 @@ def show(*layers, height="480px", basemap=None, zoom_to=None, max_pixels=picture
             bounds=[[south, west], [north, east]],
             name=layer.name,
             alt=layer.alt,
-            opacity=layer.options.get("opacity", 1.0),
+            opacity=1.0 if switch else layer.options.get("opacity", 1.0),
+            base=switch,
         )
         drawn.append(overlay)
-        legend += [_text(seen.legend), _slider(layer, overlay)]
+        legend += [_text(seen.legend)] if switch else [_text(seen.legend), _slider(layer, overlay)]
     bounds = _subject(zoom_to, layers)
-    return _assemble(drawn, legend, layers, bounds, height, basemap)
+    return _assemble(drawn, legend, layers, bounds, height, basemap, switch)
 
 
-def _assemble(drawn, legend, layers, bounds, height, basemap):
+def _assemble(drawn, legend, layers, bounds, height, basemap, switch=False):
     import leafmap.leafmap as leafmap  # takes seconds: only those who make a map wait for it
 
     west, south, east, north = bounds
@@ -146,7 +157,7 @@ def _assemble(drawn, legend, layers, bounds, height, basemap):
     )
     map_.controls = (
         *map_.controls,
-        ipyleaflet.LayersControl(position="topleft"),
+        ipyleaflet.LayersControl(position="topleft", collapsed=not switch),
         ipyleaflet.ScaleControl(position="bottomleft", imperial=False),
         ipyleaflet.WidgetControl(widget=panel, position="topright"),
     )

@@ -29,9 +29,9 @@ NETWORKS = {
     "FCN + dual attention": dict(name="fcn_dual_attention", home="settlement", width=1 / 8),
 }
 """All networks of all chapters with the task that their paper has, at the widths of the chapters'
-laptop profiles, FC-DenseNet at half of it. All FCNs have exact alignment, which makes FCN8s the mode
-2 of chapter 1 (its other modes are steps to IFCN, and stay there): the 100 pixels that Caffe pads
-around a chip of 64 would cost seven times as much as the chip."""
+laptop profiles, FC-DenseNet at half of it. All FCNs have exact alignment, which makes FCN8s the
+mode 2 of chapter 1 (its other modes are steps to IFCN, and stay there): the 100 pixels that Caffe
+pads around a chip of 64 would cost seven times as much as the chip."""
 
 RATES = (1e-3, 4e-3, 1.6e-2)
 """Peak learning rates that are tried, see `best_rate`."""
