@@ -24,7 +24,7 @@ CLASSES = [
 ]
 SMALL = dict(
     notebook="04", resolution=20, chip=32, stride=16, block=64, guard=8, batch_size=8,
-    train=48, built=1, before=0,
+    train=48, least=0.0, built=1, before=0,
 )  # fmt: skip
 
 
@@ -100,6 +100,13 @@ class TestTasks:
         assert len(test) == 4
         gap = table.geometry.distance(test.union_all())
         assert gap.min() >= SMALL["guard"] * 10
+
+    def test_chips_to_train_on_hold_enough_of_what_is_built(self, place, monkeypatch):
+        monkeypatch.setitem(tasks.TASKS, "settlement", SMALL | {"least": 0.4})
+        table, _ = co.samples(place, seed=1)
+        train = table["split"] == "train"
+        assert table.loc[train, "share_town"].min() >= 0.4
+        assert table.loc[~train, "share_town"].min() < 0.4  # validation chips are as they come
 
     def test_test_ground_and_chips_depend_on_the_seed_alone(self, place):
         table, test = co.samples(place, seed=1)
@@ -431,8 +438,7 @@ class TestRanking:
 
 @pytest.mark.parametrize("name", ["comparisons_networks", "comparisons_labels"])
 def test_sweeps_name_what_exists(name):
-    path = next(runs.RESULTS.glob(f"{name}.yaml*"))
-    about = experiments.read(path)
+    about = experiments.read(runs.RESULTS / f"{name}.yaml")
     takes = experiments.resolve(about.experiment, about.data)
     for each in about.sets():
         takes.complete(each)

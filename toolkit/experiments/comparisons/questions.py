@@ -290,8 +290,8 @@ def seen_as_built(place, found):
     for name, mask in masks.items():
         rows[name] = {"km2": mask.sum() * FINE**2 / 1e6}
         for method, each in found.items():
-            values = _strip(each).values[mask]
-            rows[name][method] = float((values[values != chips.IGNORE] == 1).mean())
+            values = pd.Series(_strip(each).values[mask])
+            rows[name][method] = (values[values != chips.IGNORE] == 1).mean()
     return pd.DataFrame(rows).T.rename_axis("thing")
 
 
