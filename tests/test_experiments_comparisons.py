@@ -235,7 +235,7 @@ class TestSpeed:
         small = co.network_of("Sen2HSE", place, width=1 / 8)
         pruning.prune(small, 0.4)
         table = co.measured({"whole": model, "pruned": pruning.compact(small)}, 64, 2)
-        assert list(table.index) == ["whole", "pruned"] and (table["seconds"] > 0).all()
+        assert list(table.index) == ["whole", "pruned"] and (table["torch_seconds"] > 0).all()
         assert table[["fast_seconds", "fast_error"]].isna().all(axis=None)
         with pytest.raises(ValueError, match="at least one network"):
             co.measured({})
@@ -436,7 +436,7 @@ class TestRanking:
             co.ranks(scores, "f1")
 
 
-@pytest.mark.parametrize("name", ["comparisons_networks", "comparisons_labels"])
+@pytest.mark.parametrize("name", ["comparisons_city", "comparisons_networks", "comparisons_labels"])
 def test_sweeps_name_what_exists(name):
     about = experiments.read(runs.RESULTS / f"{name}.yaml")
     takes = experiments.resolve(about.experiment, about.data)
@@ -445,4 +445,5 @@ def test_sweeps_name_what_exists(name):
         known = {"task": co.TASKS, "network": co.NETWORKS, "remedy": co.REMEDIES}
         known |= {"error": co.ERRORS, "split": ("blocks", "random")}
         assert all(each[key] in known[key] for key in known if key in each)
-    assert len(about.grid["seed"]) >= 3 and len(about.grid["task"]) == 4
+    assert len(about.grid["seed"]) >= 3
+    assert name == "comparisons_city" or len(about.grid["task"]) == 4

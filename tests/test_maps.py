@@ -6,6 +6,8 @@ import json
 import re
 
 import geopandas as gpd
+import ipyleaflet
+import ipywidgets
 import matplotlib
 
 matplotlib.use("Agg")
@@ -183,6 +185,19 @@ def test_names_are_escaped(heat):
 
 
 # --- show ----------------------------------------------------------------------------------------
+
+
+def test_a_switch_shows_one_raster_at_a_time(heat, labels, towns):
+    shown = maps.show(maps.heatmap(heat, "one"), maps.classes(labels, "two", hide=[]), towns,
+                      switch=True)  # fmt: skip
+    rasters = [layer for layer in shown.layers if isinstance(layer, interactive.Overlay)]
+    assert [layer.name for layer in rasters] == ["one", "two"]
+    assert all(layer.base and layer.opacity == 1 for layer in rasters)
+    assert not any(layer.base for layer in shown.layers if layer not in rasters)
+    (control,) = (c for c in shown.controls if isinstance(c, ipyleaflet.LayersControl))
+    assert not control.collapsed
+    (panel,) = (c.widget for c in shown.controls if isinstance(c, ipyleaflet.WidgetControl))
+    assert not any(isinstance(child, ipywidgets.FloatSlider) for child in panel.children)
 
 
 def test_show_infers_layers_and_keeps_their_order(heat, labels, scene, towns):

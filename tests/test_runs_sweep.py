@@ -91,6 +91,12 @@ def test_tables_are_collated_with_their_parameters(sweep, tmp_path):
     assert len(runs.table(tmp_path)) == 2
 
 
+def test_a_result_is_not_lost_to_the_time_of_its_run(sweep):
+    table = sweep(sweep_toys.timed)
+    assert table["results.seconds"].tolist() == [0.25]
+    assert table["seconds"].tolist() != [0.25]
+
+
 def test_index_of_a_table_is_kept(sweep):
     assert sweep(sweep_toys.by_method)["index"].tolist() == ["svm", "ifcn"]
 

@@ -145,7 +145,8 @@ def collate(place=None, *, latest=True):
         One row a run, or as many as the table that the experiment returned: experiment,
         parameters, results (nested names joined by a dot), seconds, peak_memory_mb, status, key,
         and error where a run failed. A parameter that shares its name with a result becomes
-        ``parameters.<name>``. Lists among the parameters are JSON text, so that rows can be
+        ``parameters.<name>``, a result that is called like one of the last five
+        ``results.<name>``. Lists among the parameters are JSON text, so that rows can be
         grouped by them. ``attrs["folder"]`` is where the records lie.
 
     Raises
@@ -183,6 +184,7 @@ def tidy(found, folder):
         frame = flat if len(flat) else pd.DataFrame(index=[0])
         if "table" in record and record["status"] == "done":
             frame = pd.read_csv(path.with_name("table.csv"))
+        frame = frame.rename(columns={n: f"results.{n}" for n in BOOKKEEPING if n in frame})
         parts = {"experiment": name_of(record)}
         for name, value in record["parameters"].items():
             value = json.dumps(value) if isinstance(value, list | dict) else value

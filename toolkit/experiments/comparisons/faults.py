@@ -94,11 +94,16 @@ def _placed(place, error, strength, seed):
     wrong = strength * (1 - (shares**2).sum())
     block = max(2, round(place.about["chip"] * _metres(place.image) / _metres(truth)))
     for _ in range(4):  # several classes change their areas, and with them what chance agrees on
-        label = degrade(truth, 1 - wrong, error, seed, block)
+        label = degrade(truth, 1 - min(wrong, 1.0), error, seed, block)
         reached = _unlike(place, label)
         if abs(reached - strength) < 0.01:
             break
-        wrong *= strength / reached
+        wrong *= strength / max(reached, 1e-3)
+    if abs(reached - strength) > 0.05:
+        raise ValueError(
+            f"{place.task}: labels with error={error!r} come no nearer to a strength of "
+            f"{strength:g} than {reached:.2f}"
+        )
     return label
 
 

@@ -97,12 +97,13 @@ def _doubted(place, table, network, seed, steps, rate):
     shape = place.image.shape[1:]
     odds = np.full((len(place.classes), *shape), np.nan, np.float32)
     one, spent = (halves["split"] == "valid").to_numpy(), 0
+    guard = (halves["split"] == "guard").to_numpy()  # between the halves: neither learns from it
     for held in (one, ~one):
-        part = halves.assign(split=np.where(held, "valid", "train"))
+        part = halves.assign(split=np.where(held, "valid", "train"))[~guard].reset_index(drop=True)
         part.attrs = table.attrs
         learn = train(network_of(network, place, seed), place, part, seed, steps, rate)
         spent += learn.train_iter
-        found = maps.probability(learn.model, place, part[held], cell=1)
+        found = maps.probability(learn.model, place, part[part["split"] == "valid"], cell=1)
         found[:, chips.ground(part, place.image, "train").values] = np.nan  # it has seen these
         odds = np.where(np.isnan(found), odds, found)
     label = positions(chips.align(place.label, place.image).values, place.classes)
@@ -164,8 +165,9 @@ def run_labels(
         One row: reached, wrong and setting (of the errors, see `disturbed`); chips (to train
         on), dropped (by the filter), ignored (share of the training labels that cleanlab made
         unknown), trained (steps, with preliminary models); overall, kappa, f1 and iou on the test
-        ground against the truth; valid_kappa (on the validation chips against their labels, what
-        a user would see), valid_truth (there, against the truth), flatters (valid_kappa - kappa)
+        ground against the truth; labels_kappa (of the labels everywhere, in the cells that maps
+        are scored in); valid_kappa (on the validation chips against their labels, what a user
+        would see), valid_truth (there, against the truth), flatters (valid_kappa - kappa)
         and leak (share of the validation ground that training chips cover). So flatters is
         valid_kappa - valid_truth, what wrong labels do, plus valid_truth - kappa, what the ground
         does.
@@ -208,6 +210,7 @@ def run_labels(
         "trained": learn.train_iter + before,
         **scores,
         "valid_kappa": seen,
+        "labels_kappa": maps.scored(label, place.truth, place)["kappa"],
         "valid_truth": maps.scored(held, place.truth, place)["kappa"],
         "flatters": seen - scores["kappa"],
         "leak": float(chips.leak(table).mean()),

@@ -127,8 +127,9 @@ def train(model, place, table, seed=0, steps=128, rate=3e-3, weights=None, callb
 def best_rate(network, place, table, seed=0, steps=128, width=0.0, rates=RATES):
     """Choose the learning rate of a network by one rule for all.
 
-    Each rate trains a new network for a fifth of the steps; the one with the lowest loss on the
-    validation chips, against their labels, is taken. A rate at which the loss is no number loses.
+    Each rate trains a new network for a fifth of the steps, rounded up to whole passes; the one
+    with the lowest loss on the validation chips, against their labels, is taken. A rate at which
+    the loss is no number loses.
 
     Parameters
     ----------
@@ -230,8 +231,8 @@ def run_network(
     pandas.DataFrame
         A row for the network ("whole") and one for what is left of it ("pruned"), if it can be
         pruned: variant, home (task of its paper), lr (rate used), trained (steps, with those of
-        pruning, without trials of rates), parameters, macs (multiply-adds per pixel), seconds and
-        fast_seconds (per megapixel on one core, by torch and by OpenVINO; see `speed.measured`),
+        pruning, without trials of rates), parameters, macs (multiply-adds per pixel), torch_seconds
+        and fast_seconds (per megapixel on one core, by torch and OpenVINO; see `speed.measured`),
         overall, kappa, f1 and iou on the test ground against the truth (see `maps.scored`),
         valid_kappa (on the validation chips against their labels) and train_seconds.
 

@@ -31,7 +31,8 @@ def area(place, found, spacing=400, confidence=0.95, seed=0):
     found : dict of str to xarray.DataArray
         From `toolkit.experiments.comparisons.mapped`.
     spacing : float
-        Metres between check points, whose reference is the truth; a systematic sample.
+        Metres between check points, whose reference is the truth; a systematic sample. At least a
+        cell of the map, or one cell would count twice.
     confidence : float
         Of the intervals.
     seed : int
@@ -47,16 +48,16 @@ def area(place, found, spacing=400, confidence=0.95, seed=0):
     rows = {}
     for method, each in found.items():
         truth = place.truth[method]
-        points = accuracy.grid_points(each, spacing, seed=seed)
+        cell = abs(truth.rio.resolution()[0])
+        points = accuracy.grid_points(each, max(spacing, cell), seed=seed)
         at = {"x": xr.DataArray(points.geometry.x), "y": xr.DataArray(points.geometry.y)}
         points["reference"] = truth.sel(at, method="nearest").to_numpy()
         known = points[points["reference"] != chips.IGNORE]
         matrix = accuracy.confusion(known["reference"], known["mapped"], settlements.CLASSES)
-        cell = abs(truth.rio.resolution()[0]) ** 2 / 1e6
-        mapped = [float((each == code).sum()) * cell for code in (0, 1)]
+        mapped = [float((each == code).sum()) * cell**2 / 1e6 for code in (0, 1)]
         row = {
             "mapped": mapped[1], "estimate": np.nan, "low": np.nan, "high": np.nan,
-            "true": float((truth == 1).sum()) * cell, "points": len(known),
+            "true": float((truth == 1).sum()) * cell**2 / 1e6, "points": len(known),
         }  # fmt: skip
         if (known["mapped"].value_counts().reindex([0, 1], fill_value=0) >= 2).all():
             built = accuracy.area_adjusted(matrix, mapped, confidence).table["area"].iloc[1]
@@ -121,7 +122,7 @@ def edge(place, share, reach=500):
     place : City
         Gives grid and centre.
     share : xarray.DataArray
-        (y, x) built-up share on the grid, known almost everywhere.
+        (y, x) built-up share on the grid, NaN where unknown.
     reach : float
         Side of the square that is averaged around each cell, metres.
 
@@ -132,9 +133,14 @@ def edge(place, share, reach=500):
         nothing in the middle.
     """
     step = abs(place.grid.rio.resolution()[0])
-    around = ndimage.uniform_filter(share.fillna(0).values, round(reach / step))
+    known = share.notnull().values.astype(float)
+    around, seen = (
+        ndimage.uniform_filter(each, round(reach / step))
+        for each in (share.fillna(0).values.astype(float), known)
+    )
+    around = around / np.maximum(seen, 1e-9)
     away = np.hypot(place.grid.x - place.centre.x, place.grid.y - place.centre.y)
-    middle = float(share.values[away.transpose("y", "x").values < 1000].mean())
+    middle = float(share.where(away < 1000).mean())
     inside, _ = ndimage.label(around >= middle / 2)
     row = int((place.grid.y.values[0] - place.centre.y) / step)
     col = int((place.centre.x - place.grid.x.values[0]) / step)
@@ -224,13 +230,16 @@ def things(place):
         "apartment blocks": ["compound"], "industry and commerce": ["industrial", "commercial"],
     }  # fmt: skip
     roof = drawn(houses.geometry)
+    rim = round(WIDE / FINE)  # houses just outside of the strip are near, too
+    wider = transform @ transform.translation(-rim, -rim)
+    near = rasterize(houses.geometry, [n + 2 * rim for n in shape], transform=wider)
+    away = ndimage.distance_transform_edt(near == 0)[rim:-rim, rim:-rim] * FINE
     out = {}
     for name, of in wide.items():
         some = roads[roads["kind"].isin(of)]
         out[name] = drawn(some.geometry.buffer(some["width"] / 2)) & ~roof & (cover.values == 1)
     for name, of in kinds.items():
         out[name] = drawn(houses.geometry[houses["use"].isin(of)])
-    away = ndimage.distance_transform_edt(~roof) * FINE
     green = cover.values == 0
     out["courts and yards"] = green & (away < TIGHT)
     out["green between"] = green & (away >= TIGHT) & (away < WIDE)
@@ -313,6 +322,11 @@ def villages(place, found, least=0.5, gap=30.0):
     -------
     pandas.Series
         By method: share of the villages that are found; ``attrs["villages"]`` is their number.
+
+    Raises
+    ------
+    ValueError
+        There is no village.
     """
     west, south, east, north = places.STRIP
     houses = place.houses[place.houses["use"] == "village"].cx[west:east, south:north]
@@ -321,6 +335,8 @@ def villages(place, found, least=0.5, gap=30.0):
     of = groups.sindex.query(houses.representative_point(), predicate="within")
     number = pd.Series(of[1], index=houses.index[of[0]])
     large = number.value_counts().loc[lambda n: n >= 5].index
+    if large.empty:
+        raise ValueError(f"no village of five houses or more lies in the strip {places.STRIP}")
     cover = _strip(place.truth["land cover"])
     kept = number[number.isin(large)]
     code = rasterize(
@@ -332,6 +348,7 @@ def villages(place, found, least=0.5, gap=30.0):
         values = _strip(each).values
         look = (code > 0) & (values != chips.IGNORE)
         share = pd.Series(values[look] == 1).groupby(code[look]).mean()
+        share = share.reindex(large + 1, fill_value=0.0)
         out[method] = float((share >= least).mean())
     result = pd.Series(out, name="villages found")
     result.attrs["villages"] = len(large)
@@ -377,8 +394,9 @@ def answers(place, found, seed=0):
         By method: scores against what it asks for (`own_scores`); low, high, holds (`area`);
         half_km (`half`, in the strip), edge_km2 and edge_m (of the edge, and how far it lies from
         that of the sealed ground, NaN where the map is no more than the strip), sealed_gap (mean
-        difference of a district's share from the sealed share, in the strip), own_gap (from the
-        share that it asks for), villages, and a column for each of `things`.
+        absolute difference of a district's share from the sealed share, in the strip; sealed_bias
+        has its sign), own_gap (from the share that it asks for), villages, and a column for each
+        of `things`.
     """
     built, true = places.shares(place, found), places.shares(place, place.truth)
     sealed = true["land cover"]
@@ -393,7 +411,8 @@ def answers(place, found, seed=0):
     district = by_district(place, built | {"sealed": sealed}, place.strip).drop(columns="cells")
     asked = by_district(place, true, place.strip)
     for name in found:
-        out.loc[name, "sealed_gap"] = (district[name] - district["sealed"]).mean()
+        gap = district[name] - district["sealed"]
+        out.loc[name, ["sealed_gap", "sealed_bias"]] = gap.abs().mean(), gap.mean()
         out.loc[name, "own_gap"] = (district[name] - asked[name]).abs().mean()
     out["villages"] = villages(place, found)
     return out.join(seen_as_built(place, found).drop(columns="km2").T.rename_axis("method"))

@@ -31,7 +31,7 @@ def measured(networks, side=256, runs=5):
     Returns
     -------
     pandas.DataFrame
-        By name: seconds and fast_seconds per megapixel, by torch and by OpenVINO in the same
+        By name: torch_seconds and fast_seconds per megapixel, by torch and by OpenVINO in the same
         precision (float32; by default OpenVINO computes in bfloat16 where the CPU can, which is
         faster still and moves logits by up to 1), fast_error (largest difference of the two in a
         logit). NaN where OpenVINO is not installed or cannot run the network.
@@ -46,7 +46,7 @@ def measured(networks, side=256, runs=5):
     first = next(iter(networks))
     rest = {name: model for name, model in networks.items() if name != first}
     table = pruning.report(networks[first], rest, shape=(side, side), runs=runs, threads=1)
-    out = pd.DataFrame({"seconds": table["seconds_per_megapixel"].to_numpy()}, list(networks))
+    out = pd.DataFrame({"torch_seconds": table["seconds_per_megapixel"].to_numpy()}, list(networks))
     for name, model in networks.items():
         out.loc[name, ["fast_seconds", "fast_error"]] = _fast(model, side, runs)
     return out
