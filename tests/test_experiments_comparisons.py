@@ -14,6 +14,7 @@ from shapely.geometry import Point, box
 
 from toolkit import chips, models, pruning, runs
 from toolkit.experiments import comparisons as co
+from toolkit.experiments import land_cover
 from toolkit.experiments.comparisons import faults, labels, maps, networks, speed, tasks
 from toolkit.runs import experiments
 
@@ -23,7 +24,7 @@ CLASSES = [
     {"value": 1, "name": "town", "color": "#d55e00"},
 ]
 SMALL = dict(
-    notebook="04", resolution=20, chip=32, stride=16, block=64, guard=8, batch_size=8,
+    resolution=20, chip=32, stride=16, block=64, guard=8, batch_size=8,
     train=48, least=0.0, built=1, before=0,
 )  # fmt: skip
 
@@ -346,7 +347,7 @@ class TestLabels:
         assert co.remedied(place, table) == (place, table, None, 0)
 
     def test_one_class_has_no_issues(self):
-        assert not labels._issues(np.zeros(5, int), np.full((5, 2), 0.5)).any()
+        assert not land_cover.doubted(np.zeros(5, int), np.full((5, 2), 0.5)).any()
 
     def test_run(self):
         row = co.run_labels("settlement", "random", 0.4, "none", "random", 1, "U-Net", 24, 1e-2)

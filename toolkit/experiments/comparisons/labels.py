@@ -1,6 +1,5 @@
 """What do wrong labels cost, what helps, and who notices? Errors, remedies and splits."""
 
-import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -87,10 +86,7 @@ def remedied(place, table, remedy="none", network="U-Net", seed=0, steps=128, ra
 
 
 def _doubted(place, table, network, seed, steps, rate):
-    """Which pixels' labels confident learning doubts, (y, x) of the image; and the steps it took.
-
-    Northcutt, Jiang and Chuang (2021), Journal of Artificial Intelligence Research 70:1373-1411.
-    """
+    """Which pixels' labels are doubted, (y, x) of the image; and the steps that it took."""
     train_chips = table[table["split"] == "train"].reset_index(drop=True)
     train_chips.attrs = table.attrs
     halves = chips.split(train_chips, by="blocks", valid=0.5, seed=seed)
@@ -109,24 +105,8 @@ def _doubted(place, table, network, seed, steps, rate):
     label = positions(chips.align(place.label, place.image).values, place.classes)
     known = (label != chips.IGNORE) & np.isfinite(odds).all(axis=0)
     out = np.zeros(shape, bool)
-    out[known] = _issues(label[known], odds[:, known].T)
+    out[known] = land_cover.doubted(label[known], odds[:, known].T)
     return out, spent
-
-
-def _issues(given, odds):
-    """Which of these labels cleanlab calls issues."""
-    from cleanlab.filter import find_label_issues
-
-    present = np.unique(given)
-    if len(present) < 2:
-        return np.zeros(len(given), bool)
-    index = np.zeros(256, int)
-    index[present] = np.arange(len(present))
-    odds = odds[:, present]
-    odds = odds / odds.sum(axis=1, keepdims=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about classes that no model predicts
-        return find_label_issues(index[given], odds, n_jobs=1)
 
 
 def run_labels(
@@ -197,10 +177,8 @@ def run_labels(
     model = network_of(network, place, seed)
     learn = train(model, learnt, kept, seed, steps, rate, weights)
     valid = table[table["split"] == "valid"]
-    tested, held = (
-        maps.class_map(maps.probability(learn.model, place, part), place) for part in (test, valid)
-    )
-    label = chips.align(worse.label, place.truth.expand_dims(band=["truth"]))
+    tested, held = (maps.class_map_of(learn.model, place, part) for part in (test, valid))
+    label = worse.label_on_truth
     scores = maps.scored(tested, place.truth, place)
     seen = maps.scored(held, label, place)["kappa"]
     row = about | {

@@ -87,6 +87,11 @@ def class_map(probability, place):
     return place.truth.copy(data=np.where(unknown, chips.IGNORE, values).astype(np.uint8))
 
 
+def class_map_of(model, place, windows):
+    """Predict some windows of a ground and take the most probable class; see `probability`."""
+    return class_map(probability(model, place, windows), place)
+
+
 def scored(found, reference, place):
     """Scores of a map against truth or labels.
 

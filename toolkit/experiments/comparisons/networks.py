@@ -5,7 +5,7 @@ from copy import deepcopy
 
 import pandas as pd
 
-from toolkit import chips, models, pruning, training
+from toolkit import models, pruning, training
 from toolkit._checks import choice
 from toolkit.experiments.comparisons import maps, speed
 from toolkit.experiments.comparisons.tasks import TASKS, ground, loaders, samples
@@ -265,11 +265,11 @@ def run_network(
         found["pruned"] = small
     cost = speed.measured(found, side) if side else None
     valid = table[table["split"] == "valid"]
-    label = chips.align(place.label, place.truth.expand_dims(band=["truth"]))
+    label = place.label_on_truth
     rows = []
     for name, model in found.items():
-        mapped = maps.class_map(maps.probability(model, place, test), place)
-        held = maps.class_map(maps.probability(model, place, valid), place)
+        mapped = maps.class_map_of(model, place, test)
+        held = maps.class_map_of(model, place, valid)
         extra = 0 if name == "whole" else 2 * _whole(max(1, steps // TRIAL), batches)
         chip = place.about["chip"]
         rows.append({

@@ -17,16 +17,10 @@ from toolkit.experiments import land_cover, night_lights, roof_greening, settlem
 from toolkit.experiments.roof_greening import hand
 
 METHODS = {
-    "night lights": dict(
-        notebook="01", network="IFCN", resolution=500, bands=1, asks="construction land"
-    ),
-    "settlement": dict(
-        notebook="04", network="Sen2HSE", resolution=20, bands=10, asks="any sealed ground in it"
-    ),
-    "land cover": dict(
-        notebook="02", network="HRNet", resolution=3, bands=4, asks="impervious ground"
-    ),
-    "buildings": dict(notebook="03", network="D-LinkNet", resolution=0.8, bands=3, asks="roofs"),
+    "night lights": dict(network="IFCN", resolution=500, bands=1, asks="construction land"),
+    "settlement": dict(network="Sen2HSE", resolution=20, bands=10, asks="any sealed ground in it"),
+    "land cover": dict(network="HRNet", resolution=3, bands=4, asks="impervious ground"),
+    "buildings": dict(network="D-LinkNet", resolution=0.8, bands=3, asks="roofs"),
 }
 """Each chapter's best model by its own paper: metres of a cell of its map, bands that it sees, and
 what it calls built-up."""

@@ -16,23 +16,23 @@ from toolkit.experiments import land_cover, night_lights, roof_greening, settlem
 
 TASKS = {
     "night lights": dict(
-        notebook="01", resolution=500, chip=64, stride=32, block=128, guard=16, batch_size=8,
+        resolution=500, chip=64, stride=32, block=128, guard=16, batch_size=8,
         train=128, least=0.03, built=1, before=0,
     ),
     "land cover": dict(
-        notebook="02", resolution=3, chip=64, stride=48, block=256, guard=64, batch_size=8,
+        resolution=3, chip=64, stride=48, block=256, guard=64, batch_size=8,
         train=256, least=0.0, built=5, before=1,
     ),
     "buildings": dict(
-        notebook="03", resolution=0.8, chip=96, stride=64, block=192, guard=32, batch_size=4,
+        resolution=0.8, chip=96, stride=64, block=192, guard=32, batch_size=4,
         train=128, least=0.0, built=1, before=0,
     ),
     "settlement": dict(
-        notebook="04", resolution=20, chip=64, stride=16, block=128, guard=16, batch_size=8,
+        resolution=20, chip=64, stride=16, block=128, guard=16, batch_size=8,
         train=256, least=0.0, built=1, before=0,
     ),
 }  # fmt: skip
-"""The chapter of each task, metres of a cell of its map, and its chips: side, stride, side of the
+"""Metres of a cell of each task's map, and its chips: side, stride, side of the
 blocks that nobody trains on and what lies between them and a training chip (pixels of the image);
 chips in a batch (about 35,000 pixels) and at most to train on; the least share of built-up land in
 such a chip (half of the region's have none, and with these most networks learn nothing in 128
@@ -82,6 +82,11 @@ class Ground:
     def cell(self):
         """Pixels of the image along one side of a cell of the truth."""
         return self.image.sizes["x"] // self.truth.sizes["x"]
+
+    @property
+    def label_on_truth(self):
+        """The labels in the cells that maps are scored in: (y, x), by nearest neighbour."""
+        return chips.align(self.label, self.truth.expand_dims(band=["truth"]))
 
     @property
     def about(self):

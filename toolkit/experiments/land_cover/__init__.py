@@ -5,7 +5,7 @@ Notebook 02 tells it step by step with these functions; sweeps call `run`, `labe
 """
 
 from toolkit.experiments.land_cover.borders import pinned, unlike
-from toolkit.experiments.land_cover.doubts import LEAST, detection, drop, judge, kept
+from toolkit.experiments.land_cover.doubts import LEAST, detection, doubted, drop, judge, kept
 from toolkit.experiments.land_cover.faults import degrade, spoil
 from toolkit.experiments.land_cover.places import (
     SOURCES,
@@ -69,6 +69,7 @@ __all__ = [
     "dates",
     "degrade",
     "detection",
+    "doubted",
     "drop",
     "elsewhere",
     "errors",

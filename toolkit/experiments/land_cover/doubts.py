@@ -82,23 +82,44 @@ def judge(model, place, table, batch_size=8, step=4, methods=METHODS):
 
 def _issues(odds, given):
     """Share of pixels of each chip that confident learning doubts."""
-    from cleanlab.filter import find_label_issues
-
     known = given != chips.IGNORE
-    present = np.unique(given[known])
-    if len(present) < 2:
-        return np.where(known.any(axis=(1, 2)), 0.0, np.nan)
-    index = np.full(256, 0)
-    index[present] = np.arange(len(present))
-    odds = np.moveaxis(odds[:, present], 1, -1)[known]
-    odds = odds / odds.sum(axis=1, keepdims=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        doubt = find_label_issues(index[given[known]], odds, n_jobs=1)
     flags = np.zeros(given.shape)
-    flags[known] = doubt
+    flags[known] = doubted(given[known], np.moveaxis(odds, 1, -1)[known])
     count = known.sum(axis=(1, 2))
     return np.where(count > 0, flags.sum(axis=(1, 2)) / np.maximum(count, 1), np.nan)
+
+
+def doubted(given, odds):
+    """Ask confident learning which labels it doubts.
+
+    Parameters
+    ----------
+    given : numpy.ndarray
+        (n,) positions of classes, 0 and up.
+    odds : numpy.ndarray
+        (n, class) probabilities of a network that has not learnt from these labels.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n,), bool; all false where fewer than two classes occur.
+
+    References
+    ----------
+    Northcutt, Jiang and Chuang (2021), Journal of Artificial Intelligence Research 70:1373-1411.
+    """
+    from cleanlab.filter import find_label_issues
+
+    present = np.unique(given)
+    if len(present) < 2:
+        return np.zeros(len(given), bool)
+    index = np.zeros(256, int)
+    index[present] = np.arange(len(present))
+    odds = odds[:, present]
+    odds = odds / odds.sum(axis=1, keepdims=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about classes that no model predicts
+        return find_label_issues(index[given], odds, n_jobs=1)
 
 
 def drop(table, least=LEAST):
