@@ -15,7 +15,7 @@ from shapely.geometry import Point, box
 from toolkit import chips, models, pruning, runs
 from toolkit.experiments import comparisons as co
 from toolkit.experiments import land_cover
-from toolkit.experiments.comparisons import faults, labels, maps, networks, speed, tasks
+from toolkit.experiments.comparisons import faults, maps, networks, speed, tasks
 from toolkit.runs import experiments
 
 SIDE = 256
