@@ -9,7 +9,6 @@ from matplotlib import pyplot as plt
 from shapely.geometry import LineString, Point, box
 
 from toolkit.experiments import comparisons as co
-from toolkit.experiments import settlements
 from toolkit.experiments.comparisons import figures, one_city, questions
 
 WEST, SOUTH, EAST, NORTH = one_city.STRIP
@@ -23,7 +22,7 @@ def raster(built, step, bounds=(WEST, TOP - 12_000, EAST, TOP)):
     x, y = np.arange(west + step / 2, east, step), np.arange(north - step / 2, south, -step)
     values = built(*np.meshgrid(x - MIDDLE.x, y - MIDDLE.y)).astype("uint8")
     out = xr.DataArray(values, {"y": y, "x": x}, ("y", "x")).rio.write_crs("EPSG:32648")
-    return out.assign_attrs(classes=settlements.CLASSES)
+    return out.assign_attrs(classes=one_city.BUILT)
 
 
 def disc(radius):

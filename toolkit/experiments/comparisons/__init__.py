@@ -5,7 +5,7 @@ Notebooks 05, 06 and 07 tell it with these functions; sweeps call `run_city`, `r
 """
 
 from toolkit.experiments.comparisons.faults import ERRORS, age, disturbed
-from toolkit.experiments.comparisons.figures import COLORS, fronts, rank_diagram
+from toolkit.experiments.comparisons.figures import COLORS, fronts, plain_ticks, rank_diagram
 from toolkit.experiments.comparisons.labels import REMEDIES, remedied, run_labels
 from toolkit.experiments.comparisons.maps import class_map, class_map_of, probability, scored
 from toolkit.experiments.comparisons.networks import (
@@ -85,6 +85,7 @@ __all__ = [
     "network_of",
     "own_scores",
     "pareto",
+    "plain_ticks",
     "probability",
     "pruned",
     "rank_diagram",

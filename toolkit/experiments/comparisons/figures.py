@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter
 
 COLORS = {
     "night lights": "#0072b2", "settlement": "#d55e00", "land cover": "#009e73",
@@ -40,17 +41,26 @@ def fronts(table, cost="macs", label="multiply-adds per pixel", score="kappa", h
             ax.scatter(x, y, s=28, facecolor=face, edgecolor=COLORS[task], zorder=3)
         best = some[some["front"]].sort_values(cost)
         ax.step(best[cost], best[score], where="post", color="0.3", lw=1, zorder=2)
-        for number, row in enumerate(best[best["variant"] != hollow].itertuples()):
+        for number, row in enumerate(best.tail(2).itertuples()):
+            name = row.network + (f" ({hollow})" if row.variant == hollow else "")
             ax.annotate(
-                row.network, (getattr(row, cost), getattr(row, score)), fontsize=7,
-                xytext=(3, 5 if number % 2 else -11), textcoords="offset points",
+                name, (getattr(row, cost), getattr(row, score)), fontsize=7,
+                xytext=(3, (-12, 5)[number]), textcoords="offset points",
             )  # fmt: skip
         ax.set(xscale="log", title=task, ylim=(-0.05, 1))
+        plain_ticks(ax)
     for ax in np.atleast_2d(axes)[-1]:
         ax.set_xlabel(label)
     for ax in np.atleast_2d(axes)[:, 0]:
         ax.set_ylabel(score)
     return fig
+
+
+def plain_ticks(ax):
+    """Write plain numbers at 1, 2, 5 and their tens on a logarithmic x axis."""
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def rank_diagram(ranks):

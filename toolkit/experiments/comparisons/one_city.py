@@ -25,6 +25,12 @@ METHODS = {
 """Each chapter's best model by its own paper: metres of a cell of its map, bands that it sees, and
 what it calls built-up."""
 
+BUILT = [
+    {"value": 0, "name": "Other", "color": "#999999"},
+    {"value": 1, "name": "Built-up", "color": "#d55e00"},
+]
+"""Classes of all four maps and truths."""
+
 HOME = dict(style="east_asian", seed=39, size=6000)
 """The city where three of them learn, chapter 4's "sim East Asian 2": the style of the city that is
 mapped, another seed."""
@@ -100,10 +106,10 @@ def city():
     )
     around = _window(sentinel.truth.rio.bounds(), 0)
     truth = {
-        "night lights": lights.truth.sel(around),
-        "settlement": sentinel.truth,
+        "night lights": _built(lights.truth.sel(around), 1),
+        "settlement": _built(sentinel.truth, 1),
         "land cover": _built(cover.truth, 5),
-        "buildings": roofs.label,
+        "buildings": _built(roofs.label, 1),
     }
     return City(
         grounds={
@@ -131,7 +137,7 @@ def _built(codes, code):
     """1 where a class is, 0 elsewhere, 255 unknown."""
     values = np.where(codes.values == chips.IGNORE, chips.IGNORE, codes.values == code)
     out = codes.copy(data=values.astype(np.uint8))
-    return out.assign_attrs(codes.attrs | {"classes": settlements.CLASSES})
+    return out.assign_attrs(codes.attrs | {"classes": BUILT})
 
 
 def _roofs(houses, image):
@@ -263,7 +269,7 @@ def mapped(place, networks):
         spent = time.perf_counter() - begun
         truth = place.truth[method]
         found[method] = values.assign_attrs(
-            simulated=True, classes=settlements.CLASSES, title=f"Built-up land by {method}"
+            simulated=True, classes=BUILT, title=f"Built-up land by {method}"
         )
         size = abs(truth.rio.resolution()[0])
         ground_km2 = pixels * (size / factor) ** 2 / 1e6
@@ -363,7 +369,7 @@ def own_scores(place, found):
     for method, each in found.items():
         truth = place.truth[method]
         each = each.assign_coords(x=truth.x, y=truth.y)
-        matrix = accuracy.confusion(truth, each, settlements.CLASSES)
+        matrix = accuracy.confusion(truth, each, BUILT)
         cell = abs(truth.rio.resolution()[0]) ** 2 / 1e6
         rows[method] = {
             "overall": matrix.overall,

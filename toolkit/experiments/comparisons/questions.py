@@ -10,7 +10,6 @@ from scipy import ndimage
 from sklearn.neighbors import KDTree
 
 from toolkit import accuracy, chips, labels
-from toolkit.experiments import settlements
 from toolkit.experiments.comparisons import one_city as places
 
 FINE = 4.0
@@ -53,7 +52,7 @@ def area(place, found, spacing=400, confidence=0.95, seed=0):
         at = {"x": xr.DataArray(points.geometry.x), "y": xr.DataArray(points.geometry.y)}
         points["reference"] = truth.sel(at, method="nearest").to_numpy()
         known = points[points["reference"] != chips.IGNORE]
-        matrix = accuracy.confusion(known["reference"], known["mapped"], settlements.CLASSES)
+        matrix = accuracy.confusion(known["reference"], known["mapped"], places.BUILT)
         mapped = [float((each == code).sum()) * cell**2 / 1e6 for code in (0, 1)]
         row = {
             "mapped": mapped[1], "estimate": np.nan, "low": np.nan, "high": np.nan,
