@@ -360,9 +360,9 @@ class TestLabels:
     @pytest.mark.parametrize(
         ("wrong", "message"),
         [
-            ({"error": "noise"}, "error='noise'"),
+            ({"kind": "noise"}, "kind='noise'"),
             ({"remedy": "filters"}, "Did you mean 'filter'"),
-            ({"strength": -0.1, "error": "random"}, "strength=-0.1"),
+            ({"strength": -0.1, "kind": "random"}, "strength=-0.1"),
             ({"steps": 0}, "one step at least"),
             ({"remedy": "filter", "network": "Sen2HSE"}, "maps at half"),
         ],
@@ -444,7 +444,7 @@ def test_sweeps_name_what_exists(name):
     for each in about.sets():
         takes.complete(each)
         known = {"task": co.TASKS, "network": co.NETWORKS, "remedy": co.REMEDIES}
-        known |= {"error": co.ERRORS, "split": ("blocks", "random")}
+        known |= {"kind": co.ERRORS, "split": ("blocks", "random")}
         assert all(each[key] in known[key] for key in known if key in each)
     assert len(about.grid["seed"]) >= 3
     assert name == "comparisons_city" or len(about.grid["task"]) == 4

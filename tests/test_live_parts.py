@@ -33,7 +33,7 @@ def test_networks_train_as_recorded():
 
 def test_labels_are_disturbed_and_learnt_as_recorded():
     record = runs.results("comparisons_labels")
-    given = {"task": "settlement", "error": "patches", "strength": 0.4, "remedy": "none"}
+    given = {"task": "settlement", "kind": "patches", "strength": 0.4, "remedy": "none"}
     live = co.run_labels(**given, seed=1).assign(**given, split="blocks")
     by = [*given, "split"]
     within(record, live, by, ["kappa", "f1", "valid_kappa"], 0.03)

@@ -144,8 +144,8 @@ def collate(place=None, *, latest=True):
     pandas.DataFrame
         One row a run, or as many as the table that the experiment returned: experiment,
         parameters, results (nested names joined by a dot), seconds, peak_memory_mb, status, key,
-        and error where a run failed. A parameter that shares its name with a result becomes
-        ``parameters.<name>``, a result that is called like one of the last five
+        and error where a run failed. A parameter that shares its name with a result, or with one of
+        these last five, becomes ``parameters.<name>``; a result called like one of the five becomes
         ``results.<name>``. Lists among the parameters are JSON text, so that rows can be
         grouped by them. ``attrs["folder"]`` is where the records lie.
 
@@ -188,7 +188,8 @@ def tidy(found, folder):
         parts = {"experiment": name_of(record)}
         for name, value in record["parameters"].items():
             value = json.dumps(value) if isinstance(value, list | dict) else value
-            parts[f"parameters.{name}" if name in frame else name] = value
+            known = name in frame or name in BOOKKEEPING
+            parts[f"parameters.{name}" if known else name] = value
         parts = {name: value for name, value in parts.items() if name not in frame}
         frame = pd.concat([pd.DataFrame(parts, index=frame.index), frame], axis=1)
         frame["seconds"] = record["run"].get("seconds")

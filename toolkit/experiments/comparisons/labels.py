@@ -111,7 +111,7 @@ def _doubted(place, table, network, seed, steps, rate):
 
 def run_labels(
     task="settlement",
-    error="none",
+    kind="none",
     strength=0.3,
     remedy="none",
     split="blocks",
@@ -126,8 +126,8 @@ def run_labels(
     ----------
     task : str
         Key of `TASKS`.
-    error, strength : str, float
-        See `disturbed`.
+    kind, strength : str, float
+        Of the errors, see `disturbed`.
     remedy : str
         See `remedied`.
     split : {"blocks", "random"}
@@ -163,7 +163,7 @@ def run_labels(
     """
     for value, known, name in (
         (task, TASKS, "task"),
-        (error, faults.ERRORS, "error"),
+        (kind, faults.ERRORS, "kind"),
         (remedy, REMEDIES, "remedy"),
         (network, NETWORKS, "network"),
     ):
@@ -172,7 +172,7 @@ def run_labels(
         raise ValueError(f"steps={steps}, rate={rate}: give one step at least and a positive rate")
     place = ground(task)
     table, test = samples(place, split, seed)
-    worse, about = faults.disturbed(place, error, strength, seed)
+    worse, about = faults.disturbed(place, kind, strength, seed)
     learnt, kept, weights, before = remedied(worse, table, remedy, network, seed, steps, rate)
     model = network_of(network, place, seed)
     learn = train(model, learnt, kept, seed, steps, rate, weights)
