@@ -170,8 +170,9 @@ class TestMaps:
 class TestNetworks:
     def test_all_networks_of_the_package_take_part(self):
         names = {about["name"] for about in co.NETWORKS.values()}
-        # With exact alignment, as all have here, this one is FCN8s.
-        assert set(models.names()) - names == {"fcn8s_crop"}
+        # With exact alignment, as all have here, the first is FCN8s; the others are steps to IFCN.
+        steps = {"fcn8s_crop", "fcn8s_front_lr", "fcn8s_bn", "fcn8s_pool2"}
+        assert set(models.names()) - names == steps
         assert {about["home"] for about in co.NETWORKS.values()} <= set(co.TASKS)
 
     @pytest.mark.parametrize("network", co.NETWORKS)
@@ -211,7 +212,7 @@ class TestNetworks:
         assert len(same) == 1 and same.loc[0, "kappa"] == whole["kappa"]
 
     def test_half_resolution_and_a_chosen_rate(self):
-        rows = co.run_network("settlement", "Sen2HSE", 1, 30, 1 / 8, share=0, side=0)
+        rows = co.run_network("settlement", "Sen2HSE", 1, 60, 1 / 8, share=0, side=0)
         assert rows.loc[0, "lr"] in co.RATES and rows.loc[0, "kappa"] > 0.8
 
     @pytest.mark.parametrize(
