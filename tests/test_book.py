@@ -40,6 +40,7 @@ CELLS = [
     new_markdown_cell("# A small chapter\n\n$\\frac{a}{b}$ comes from {cite:p}`long2015`."),
     new_code_cell(SETUP),
     new_code_cell('maps.show(heat, maps.classes(cover, "Far"), maps.vector(town, popup=["name"]))'),
+    new_code_cell('maps.show(heat, maps.classes(cover, "Far too", hide=[]), switch=True)'),
     new_code_cell('maps.compare(heat, maps.classes(cover, "Far"))'),
     new_code_cell('maps.compare(maps.classes(cover, "Far"), heat)'),
     new_code_cell('maps.figure(maps.panels([heat, cover]), alt="Two maps of circles.")'),
@@ -145,12 +146,17 @@ def with_maps(site):
     return [name for name, text in marked.items() if "LeafletImageOverlayModel" in text]
 
 
+def maps_with(page, what):
+    page.locator(".leaflet-container").first.wait_for(timeout=20_000)
+    page.locator(what).first.wait_for(timeout=20_000, state="attached")
+    return page.locator(".leaflet-container").filter(has=page.locator(what))
+
+
 def test_maps_show_overlay_and_legend_and_obey_the_opacity_slider(site, visit):
     assert with_maps(site)
     for name in with_maps(site):
         page = visit().open(name)
-        first = page.locator(".leaflet-container").first
-        first.wait_for(timeout=20_000)
+        first = maps_with(page, ".noUi-handle").first
         first.scroll_into_view_if_needed()
         # The legend's sliders are in the order of the overlays.
         overlay = first.locator("img.leaflet-image-layer").first
@@ -166,6 +172,22 @@ def test_maps_show_overlay_and_legend_and_obey_the_opacity_slider(site, visit):
         page.wait_for_timeout(300)
         after = overlay.evaluate("i => Number(getComputedStyle(i).opacity)")
         assert after < before - 0.2, f"{name}: opacity stays at {before}"
+        page.close()
+
+
+def test_a_switch_leaves_one_raster_on_the_map(site, visit):
+    switch = ".leaflet-control-layers-base input[type=radio]"
+    found = [n for n in with_maps(site) if '"base":true' in (site / n).read_text("utf-8")
+             .replace(" ", "")]  # fmt: skip
+    assert found
+    for name in found:
+        page = visit().open(name)
+        first = maps_with(page, switch).first
+        first.scroll_into_view_if_needed()
+        for number in range(first.locator(switch).count()):
+            first.locator(switch).nth(number).check()
+            page.wait_for_timeout(200)
+            assert first.locator("img.leaflet-image-layer").count() == 1, f"{name}: {number}"
         page.close()
 
 
