@@ -1,6 +1,5 @@
 """Which labels? The truth of a task with errors of one kind, as many as are asked for."""
 
-import geopandas as gpd
 import numpy as np
 from rasterio.features import rasterize
 from scipy import ndimage
@@ -183,10 +182,10 @@ def age(place):
         return _rings(grid, place.origin.settlements)
     if place.task == "settlement":
         houses = place.origin.open("buildings")
+    elif place.task == "buildings":
+        houses = place.origin.truth
     else:
-        houses = getattr(place.origin, "truth", None)
-        if not isinstance(houses, gpd.GeoDataFrame):
-            houses = catalog.open("scene/buildings")
+        houses = catalog.open("scene/buildings")
     houses = houses.sort_values("year", ascending=False)  # the oldest is drawn last
     years = rasterize(
         zip(houses.geometry, houses["year"].astype(int), strict=True),

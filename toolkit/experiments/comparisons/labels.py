@@ -66,7 +66,7 @@ def remedied(place, table, remedy="none", network="U-Net", seed=0, steps=128, ra
                 f"remedy='filter' judges labels pixel by pixel, and {network} maps at half the "
                 "resolution: use a network that maps every pixel, such as U-Net"
             )
-        label = chips.align(place.label, place.image)
+        label = place.label_on_image
         seen = SimpleNamespace(
             image=place.image, label=label, truth=label, classes=place.classes, scored=False
         )
@@ -79,7 +79,7 @@ def remedied(place, table, remedy="none", network="U-Net", seed=0, steps=128, ra
         return place, table, weights, 0
     if remedy == "cleanlab":
         doubted, steps = _doubted(place, table, network, seed, first, rate)
-        label = chips.align(place.label, place.image)
+        label = place.label_on_image
         values = np.where(doubted, chips.IGNORE, label.values).astype(np.uint8)
         return relabelled(place, label.copy(data=values)), table, None, steps
     return place, table, None, 0
@@ -102,7 +102,7 @@ def _doubted(place, table, network, seed, steps, rate):
         found = maps.probability(learn.model, place, part[part["split"] == "valid"], cell=1)
         found[:, chips.ground(part, place.image, "train").values] = np.nan  # it has seen these
         odds = np.where(np.isnan(found), odds, found)
-    label = positions(chips.align(place.label, place.image).values, place.classes)
+    label = positions(place.label_on_image.values, place.classes)
     known = (label != chips.IGNORE) & np.isfinite(odds).all(axis=0)
     out = np.zeros(shape, bool)
     out[known] = land_cover.doubted(label[known], odds[:, known].T)
@@ -199,8 +199,5 @@ def run_labels(
 def _ignored(before, after, table):
     """Share of the labels of the training chips that a remedy made unknown."""
     where = chips.ground(table, before.image, "train").values
-    known = [
-        (chips.align(place.label, place.image).values != chips.IGNORE) & where
-        for place in (before, after)
-    ]
+    known = [(place.label_on_image.values != chips.IGNORE) & where for place in (before, after)]
     return float(1 - known[1].sum() / known[0].sum())

@@ -104,7 +104,8 @@ def city():
     roofs = SimpleNamespace(
         image=image.sel(band=list(roof_greening.BANDS)), label=_roofs(houses, image)
     )
-    around = _window(sentinel.truth.rio.bounds(), 0)
+    west, south, east, north = sentinel.truth.rio.bounds()
+    around = {"x": slice(west, east), "y": slice(north, south)}
     truth = {
         "night lights": _built(lights.truth.sel(around), 1),
         "settlement": _built(sentinel.truth, 1),
@@ -126,11 +127,6 @@ def city():
         roads=catalog.open("scene/roads"),
         houses=houses,
     )
-
-
-def _window(bounds, rim):
-    west, south, east, north = bounds
-    return {"x": slice(west - rim, east + rim), "y": slice(north + rim, south - rim)}
 
 
 def _built(codes, code):

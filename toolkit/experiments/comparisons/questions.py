@@ -84,14 +84,19 @@ def gradient(place, built, step=500, within=None):
     pandas.DataFrame
         By km (middle of the ring): a column for each map, share of 1; rings up to 6 km.
     """
-    away = np.hypot(place.grid.x - place.centre.x, place.grid.y - place.centre.y)
-    ring = (away.transpose("y", "x").values // step).astype(int)
+    ring = (_away(place).values // step).astype(int)
     look = ring < 6000 // step
     if within is not None:
         look &= within.values
     km = (ring[look] + 0.5) * step / 1000
     data = {name: pd.Series(each.values[look]).groupby(km).mean() for name, each in built.items()}
     return pd.DataFrame(data).rename_axis("km")
+
+
+def _away(place):
+    """Distance of each cell of the grid from the centre, metres: (y, x)."""
+    away = np.hypot(place.grid.x - place.centre.x, place.grid.y - place.centre.y)
+    return away.transpose("y", "x")
 
 
 def half(profile):
@@ -138,8 +143,7 @@ def edge(place, share, reach=500):
         for each in (share.fillna(0).values.astype(float), known)
     )
     around = around / np.maximum(seen, 1e-9)
-    away = np.hypot(place.grid.x - place.centre.x, place.grid.y - place.centre.y)
-    middle = float(share.where(away < 1000).mean())
+    middle = float(share.where(_away(place) < 1000).mean())
     inside, _ = ndimage.label(around >= middle / 2)
     row = int((place.grid.y.values[0] - place.centre.y) / step)
     col = int((place.centre.x - place.grid.x.values[0]) / step)

@@ -84,6 +84,11 @@ class Ground:
         return self.image.sizes["x"] // self.truth.sizes["x"]
 
     @property
+    def label_on_image(self):
+        """The labels on the pixels that networks see: (y, x), by nearest neighbour."""
+        return chips.align(self.label, self.image)
+
+    @property
     def label_on_truth(self):
         """The labels in the cells that maps are scored in: (y, x), by nearest neighbour."""
         return chips.align(self.label, self.truth.expand_dims(band=["truth"]))
